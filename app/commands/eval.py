@@ -1,0 +1,7 @@
+"""eval: see register."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

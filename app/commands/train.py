@@ -1,0 +1,7 @@
+"""train: see register."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

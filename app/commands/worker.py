@@ -1,0 +1,7 @@
+"""worker: see register."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Nothing yet."""

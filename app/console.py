@@ -1,0 +1,42 @@
+"""Standard output for results, standard error for everything else."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def stderr() -> Console:
+    """A console on standard error, made anew so that tests may replace the stream."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """Print one line for a person on standard error; the text is never read as markup."""
+    stderr().print(message, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as one line of JSON on standard output, for scripts."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """Print a result for a person on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def progress(unit: str = "") -> Progress:
+    """A progress bar on standard error with count, rate and time left; plain where it is no terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}" + f" {unit}/s" if unit else "", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=stderr(),
+    )

@@ -1,0 +1,118 @@
+"""The values an answer is made of, and the events that stream while it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from retrieval.types import Part
+
+
+class OrbweaverError(Exception):
+    """Base of the application's errors; the message says what, where and what to do next."""
+
+
+class AnswerMode(StrEnum):
+    """How an answer was made: literal words, generated text, or an honest refusal."""
+
+    QUOTE = "quote"
+    FREE = "free"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievedPassage:
+    """A passage as retrieved for one question: where it stands, what it says, and why it was found."""
+
+    passage_id: str
+    document_id: str
+    document: str  # the file's name as the user knows it
+    title: str
+    text: str
+    page: int | None
+    start: int  # character offsets into the document's extracted text
+    end: int
+    score: float
+    parts: Mapping[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Exact words of a document that a sentence rests on; `number` is what the page prints as [1]."""
+
+    number: int
+    passage_id: str
+    document_id: str
+    document: str
+    page: int | None
+    start: int  # offsets of `text` in the document's extracted text
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of an answer with the numbers of its citations (at most two); none means not supported."""
+
+    text: str
+    citations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds from the question to each point; `first_token` is None where no model ran."""
+
+    retrieval: float
+    first_token: float | None
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """How many prompt tokens were restored from a snapshot instead of read again."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    restored_from: str  # "none" | "memory" | "disk"
+    miss_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished answer; citations come from passage offsets, never from parsing model text."""
+
+    question: str
+    searched: str  # what was searched: the question, or the question with its history's terms
+    text: str
+    mode: AnswerMode
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    passages: tuple[RetrievedPassage, ...]
+    timings: Timings
+    cache: CacheUse
+    model: str | None  # None where no language model took part
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """First event: the passages are found."""
+
+    searched: str
+    passages: tuple[RetrievedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer's text, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Last event: the whole answer."""
+
+    answer: Answer
+
+
+Event = Retrieved | TextDelta | Done

@@ -1,0 +1,1 @@
+"""Documents -> passages -> ranked hits; knows nothing of jamba or app."""
