@@ -1,1 +1,1 @@
-"""What people touch: the command line, the page, the API; the only place where retrieval and jamba meet."""
+"""What people touch: command line, page and API; the only place where retrieval and jamba meet."""

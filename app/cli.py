@@ -11,7 +11,7 @@ COMMANDS = ("ask", "serve", "index", "search", "eval", "train", "doctor", "worke
 
 
 def build() -> typer.Typer:
-    """The whole command line. Command modules import fast; what they need is imported when they run."""
+    """The whole command line; command modules import fast and load what they need when they run."""
     cli = typer.Typer(
         name="orbweaver",
         help="Ask questions of your own documents; every answer shows the words it rests on.",

@@ -5,7 +5,16 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
 def stderr() -> Console:
@@ -30,13 +39,22 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def progress(unit: str = "") -> Progress:
-    """A progress bar on standard error with count, rate and time left; plain where it is no terminal."""
+def progress() -> Progress:
+    """A progress bar on standard error: what, how many of how many, rate, time left."""
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}" + f" {unit}/s" if unit else "", markup=False),
+        RateColumn(),
         TimeRemainingColumn(compact=True),
         console=stderr(),
     )
+
+
+class RateColumn(ProgressColumn):
+    """Finished units a second, once there are some."""
+
+    def render(self, task: Task) -> Text:
+        """The task's speed, or nothing while it is unknown."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")

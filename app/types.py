@@ -21,7 +21,7 @@ class AnswerMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetrievedPassage:
-    """A passage as retrieved for one question: where it stands, what it says, and why it was found."""
+    """A passage retrieved for one question: where it stands, what it says, why it was found."""
 
     passage_id: str
     document_id: str
@@ -37,7 +37,7 @@ class RetrievedPassage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Exact words of a document that a sentence rests on; `number` is what the page prints as [1]."""
+    """Exact words of a document that a sentence rests on; the page prints `number` as [1]."""
 
     number: int
     passage_id: str
@@ -47,11 +47,12 @@ class Citation:
     start: int  # offsets of `text` in the document's extracted text
     end: int
     text: str
+    removed: bool = False  # the document was removed since; nothing else of it is kept here
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of an answer with the numbers of its citations (at most two); none means not supported."""
+    """One sentence of an answer and its citations' numbers, at most two; none: not supported."""
 
     text: str
     citations: tuple[int, ...]

@@ -46,7 +46,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """The text of one file. `page_starts[i]` is the offset where page i + 1 begins; empty if unpaged."""
+    """The text of one file; `page_starts[i]` is where page i + 1 begins, empty if unpaged."""
 
     title: str
     text: str
@@ -56,7 +56,7 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`text[start:end]` of one document: at most `tokens` of the encoder's tokens, wholly on `page` (1-based)."""
+    """`text[start:end]` of one document, wholly on `page` (1-based), `tokens` encoder tokens."""
 
     start: int
     end: int
@@ -100,7 +100,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One found passage; `parts` maps "bm25" and "dense" to what each said, absent where it did not find it."""
+    """One found passage; `parts` has "bm25" and "dense", each only where that retriever found it."""
 
     passage_id: str
     score: float

@@ -1,1 +1,1 @@
-"""One module a command group; each adds its commands with `register(app)` and imports heavy things inside them."""
+"""One module a command group: `register(app)` adds its commands, which import heavy things late."""
