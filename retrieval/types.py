@@ -66,7 +66,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """About 100 words of a document: `document_text[start:end] == text`. `page` is 1-based or None."""
+    """About 100 words of a document, `document_text[start:end]`, on `page` (1-based) or None."""
 
     id: str
     document_id: str
@@ -100,7 +100,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One found passage; `parts` has "bm25" and "dense", each only where that retriever found it."""
+    """One found passage; `parts` has "bm25" and "dense", each where that retriever found it."""
 
     passage_id: str
     score: float
