@@ -1,4 +1,4 @@
-"""Write requirements*.txt: what pyproject.toml names, and everything that pulls in, as installed here.
+"""Write requirements*.txt: what pyproject.toml names and all that pulls in, as installed here.
 
 Run it with the environment's Python after changing a dependency (`make pins`).
 """
