@@ -1,0 +1,201 @@
+"""Training examples for the reader: human questions, wrong passages, recurring-span clozes."""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+
+from retrieval.squad import Question
+
+_WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+_STOP = frozenset(
+    "a an and are as at be been but by for from had has have he her his i in is it its of on or "
+    "she that the their them there these they this to was we were which who will with you not "
+    "also after before into than then when where while what how can could would may other some "
+    "such more most one two first".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question, a passage, and the answer's character span in it; None where it has no answer."""
+
+    question: str
+    passage: str
+    span: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Where a recurring span stands: `passages[passage][start:end]`."""
+
+    passage: int
+    start: int
+    end: int
+
+
+def human_examples(questions: Iterable[Question]) -> list[Example]:
+    """Each answerable question with its own passage and its first answer."""
+    return [
+        Example(
+            q.text, q.context, (q.answers[0].start, q.answers[0].start + len(q.answers[0].text))
+        )
+        for q in questions
+        if q.answers
+    ]
+
+
+def wrong_passages(
+    asked: Iterable[Question], questions: Iterable[Question], rng: random.Random
+) -> list[Example]:
+    """Each of `asked` with another passage of its article, out of those `questions` stand behind.
+
+    Half the time it is the passage that shares most with the question, else any.
+
+    A passage that holds the answer's words is never taken, so that "no answer" stays true.
+    """
+    articles: dict[str, list[str]] = defaultdict(list)
+    for question in questions:
+        if question.context not in articles[question.title]:
+            articles[question.title].append(question.context)
+    bags = {text: set(words(text)) for texts in articles.values() for text in texts}
+    frequency = Counter(word for bag in bags.values() for word in bag)
+    examples = []
+    for question in asked:
+        gold = [answer.text.lower() for answer in question.answers]
+        others = [
+            text
+            for text in articles[question.title]
+            if text != question.context and not any(answer in text.lower() for answer in gold)
+        ]
+        if not others:
+            continue
+        terms = set(words(question.text))
+        if rng.random() < 0.5:
+            passage = rng.choice(others)
+        else:
+            passage = max(others, key=lambda text: _overlap(terms & bags[text], frequency))
+        examples.append(Example(question.text, passage, None))
+    return examples
+
+
+def _overlap(shared: set[str], frequency: Counter[str]) -> float:
+    return sum(1.0 / log(2.0 + frequency[word]) for word in shared)
+
+
+def words(text: str) -> list[str]:
+    """The lower-cased words of `text`."""
+    return [match.group().lower() for match in _WORD.finditer(text)]
+
+
+def cloze_examples(passages: Sequence[str], rng: random.Random, most: int) -> list[Example]:
+    """Questions without labels, from spans that recur between the passages of one document.
+
+    A sentence that holds the span, with the span cut out, is the question; another passage
+    with the same span is where it is to be found (Splinter's and Spider's recurring spans).
+    """
+    found: list[Example] = []
+    for occurrences in recurring_spans(passages).values():
+        asked, answered = rng.sample(_one_a_passage(occurrences, rng), 2)
+        question = _cloze(passages[asked.passage], asked, rng)
+        if question is not None:
+            passage = passages[answered.passage]
+            found.append(Example(question, passage, (answered.start, answered.end)))
+    rng.shuffle(found)
+    return found[:most]
+
+
+def _one_a_passage(occurrences: list[Occurrence], rng: random.Random) -> list[Occurrence]:
+    chosen: dict[int, Occurrence] = {}
+    for occurrence in rng.sample(occurrences, len(occurrences)):
+        chosen.setdefault(occurrence.passage, occurrence)
+    return [chosen[passage] for passage in sorted(chosen)]
+
+
+def recurring_spans(passages: Sequence[str], longest: int = 6) -> dict[str, list[Occurrence]]:
+    """Spans of 1 to `longest` words in at least two passages, maximal, with no stop word at an end.
+
+    Single words count only where they are capitalised inside a sentence or are numbers.
+    """
+    spans: dict[str, list[Occurrence]] = defaultdict(list)
+    for number, text in enumerate(passages):
+        for key, start, end in _candidates(text, longest):
+            spans[key].append(Occurrence(number, start, end))
+    recurring = {key: found for key, found in spans.items() if len({o.passage for o in found}) >= 2}
+    covered = {(shorter, len(found)) for key, found in recurring.items() for shorter in _inner(key)}
+    return {key: found for key, found in recurring.items() if (key, len(found)) not in covered}
+
+
+def _candidates(text: str, longest: int) -> Iterator[tuple[str, int, int]]:
+    tokens = list(_WORD.finditer(text))
+    for first in range(len(tokens)):
+        if tokens[first].group().lower() in _STOP:
+            continue
+        for last in range(first, min(first + longest, len(tokens))):
+            if last > first and not text[tokens[last - 1].end() : tokens[last].start()].isspace():
+                break  # a span never crosses punctuation
+            if tokens[last].group().lower() in _STOP:
+                continue
+            if last == first and not _is_name_or_number(text, tokens[first]):
+                continue
+            start, end = tokens[first].start(), tokens[last].end()
+            yield " ".join(text[start:end].lower().split()), start, end
+
+
+def _is_name_or_number(text: str, token: re.Match[str]) -> bool:
+    word = token.group()
+    inside = token.start() >= 2 and text[token.start() - 2] not in ".!?\n"
+    return word.isdigit() or (word[0].isupper() and len(word) > 2 and inside)
+
+
+def _inner(key: str) -> Iterator[str]:
+    parts = key.split(" ")
+    for size in range(1, len(parts)):
+        for first in range(len(parts) - size + 1):
+            yield " ".join(parts[first : first + size])
+
+
+def _cloze(text: str, span: Occurrence, rng: random.Random) -> str | None:
+    """The words around the span, the span replaced by a question word; None if too few remain."""
+    left = max(text.rfind(mark, 0, span.start) for mark in (". ", "! ", "? ", "\n"))
+    rights = [at for mark in (". ", "! ", "? ", "\n") if (at := text.find(mark, span.end)) >= 0]
+    begin, finish = left + 1 if left >= 0 else 0, min(rights, default=len(text))
+    before, after = text[begin : span.start].split()[-18:], text[span.end : finish].split()[:18]
+    if len(before) + len(after) < 5:
+        return None
+    word = rng.choice(("what", "which", "who", "[MASK]"))
+    return " ".join([*before, word, *after]).strip(" .,;") + "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """What the reader is trained on, in order: `clozes` examples without labels, then questions.
+
+    Each epoch shows every human question with its passage, and a `wrong` share of them with
+    another passage of the same article.
+    """
+
+    clozes: int = 6000
+    epochs: int = 3
+    wrong: float = 0.3
+    seed: int = 1
+
+
+def curriculum(
+    questions: Sequence[Question], documents: Sequence[Sequence[str]], plan: Curriculum
+) -> list[Example]:
+    """The examples of a whole training run; `documents` are lists of unlabelled passages."""
+    rng = random.Random(plan.seed)
+    share = plan.clozes // max(1, len(documents)) * 3  # rich documents make up for poor ones
+    clozes = [c for passages in documents for c in cloze_examples(passages, rng, share)]
+    rng.shuffle(clozes)
+    examples = clozes[: plan.clozes]
+    human = human_examples(questions)
+    for _ in range(plan.epochs):
+        wrong = rng.sample(questions, int(plan.wrong * len(questions)))
+        epoch = human + wrong_passages(wrong, questions, rng)
+        rng.shuffle(epoch)
+        examples += epoch
+    return examples

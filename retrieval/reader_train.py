@@ -1,0 +1,219 @@
+"""Train the reader: clozes first, then human questions; exact resume; writes only what changed."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from retrieval.reader import (
+    SpanModel,
+    Window,
+    collate,
+    make_windows,
+    new_span_model,
+    open_tokenizer,
+)
+from retrieval.reader_data import Example
+from retrieval.types import RetrievalError
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderTraining:
+    """Settings of one run. `learning_rate` is the peak; it warms up linearly and decays to zero."""
+
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 5e-4
+    warm_up: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 1
+    save_every: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One window of one example and its first and last answer token; 0, 0 means no answer."""
+
+    window: Window
+    first: int
+    last: int
+
+
+def train_reader(
+    examples: Sequence[Example],
+    encoder_folder: Path,
+    out: Path,
+    settings: ReaderTraining = ReaderTraining(),
+    report: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> SpanModel:
+    """Train on `examples` in the order given (a curriculum), once; continues where `out` stopped.
+
+    Writes `out/state.safetensors` and `out/state.json` every `save_every` steps, and the reader
+    itself (`reader.safetensors`, `reader.json`) at the end. Raises RetrievalError for no examples.
+    """
+    if not examples:
+        raise RetrievalError("no examples to train the reader on; give a question file")
+    torch.manual_seed(settings.seed)
+    model = new_span_model(encoder_folder)
+    for parameter in model.encoder.embeddings.parameters():
+        parameter.requires_grad_(False)  # what is shipped stays small: the layers and the head
+    optimizer = _optimizer(model, settings)
+    batches = list(_batches(examples, settings))
+    out.mkdir(parents=True, exist_ok=True)
+    done = _resume(out, model, optimizer)
+    tokenizer = open_tokenizer(encoder_folder)
+    model.train()
+    for step in range(done, len(batches)):
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout repeats after a resume
+        batch = [_features(tokenizer, example, settings.seed + step) for example in batches[step]]
+        loss = _step(model, optimizer, batch, settings, _rate(step, len(batches), settings))
+        report(step + 1, len(batches), loss)
+        if (step + 1) % settings.save_every == 0 or step + 1 == len(batches):
+            _save_state(out, model, optimizer, step + 1)
+    save_reader(out, model, {"settings": asdict(settings), "examples": len(examples)})
+    return model
+
+
+def _optimizer(model: SpanModel, settings: ReaderTraining) -> torch.optim.Optimizer:
+    layers = [p for p in model.encoder.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in layers if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in layers if p.ndim == 1], "weight_decay": 0.0},
+        {"params": list(model.head.parameters()), "weight_decay": 0.0, "head": True},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+
+
+def _batches(examples: Sequence[Example], settings: ReaderTraining) -> Iterator[list[Example]]:
+    """Batches of similar length; the order of the curriculum is kept but for windows of 64."""
+    rng = random.Random(settings.seed)
+    block = settings.batch_size * 64
+    for begin in range(0, len(examples), block):
+        part = sorted(examples[begin : begin + block], key=lambda e: len(e.passage))
+        batches = [
+            part[at : at + settings.batch_size] for at in range(0, len(part), settings.batch_size)
+        ]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def _features(tokenizer: Any, example: Example, seed: int) -> Features:
+    """A window that holds the answer; a random one of the passage where there is none."""
+    windows = make_windows(tokenizer, example.question, example.passage)
+    placed = [(window, *_answer_tokens(window, example.span)) for window in windows]
+    holding = [one for one in placed if one[1] > 0] or placed
+    return Features(*random.Random(seed).choice(holding))
+
+
+def _answer_tokens(window: Window, span: tuple[int, int] | None) -> tuple[int, int]:
+    """The first and last token of the character span, or (0, 0) if it is not wholly inside."""
+    if span is None:
+        return 0, 0
+    inside = [
+        token
+        for token, offset in enumerate(window.offsets)
+        if offset is not None and offset[0] < span[1] and offset[1] > span[0]
+    ]
+    if not inside:
+        return 0, 0
+    first, last = window.offsets[inside[0]], window.offsets[inside[-1]]
+    whole = first is not None and last is not None and first[0] <= span[0] and last[1] >= span[1]
+    return (inside[0], inside[-1]) if whole else (0, 0)
+
+
+def _rate(step: int, steps: int, settings: ReaderTraining) -> float:
+    warm = max(1, int(settings.warm_up * steps))
+    return (step + 1) / warm if step < warm else (steps - step) / max(1, steps - warm)
+
+
+def _step(
+    model: SpanModel,
+    optimizer: torch.optim.Optimizer,
+    batch: Sequence[Features],
+    settings: ReaderTraining,
+    rate: float,
+) -> float:
+    for group in optimizer.param_groups:
+        peak = settings.head_learning_rate if group.get("head") else settings.learning_rate
+        group["lr"] = peak * rate
+    scores = model(*collate([features.window for features in batch]))  # (2, B, T)
+    loss = span_loss(scores, batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], settings.clip)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def span_loss(scores: Tensor, batch: Sequence[Features]) -> Tensor:
+    """Mean cross-entropy of the first and the last answer token; scores: (2, B, T)."""
+    first = torch.tensor([features.first for features in batch])
+    last = torch.tensor([features.last for features in batch])
+    loss: Tensor = nn.functional.cross_entropy(scores[0], first)
+    return (loss + nn.functional.cross_entropy(scores[1], last)) / 2
+
+
+def _save_state(out: Path, model: SpanModel, optimizer: torch.optim.Optimizer, done: int) -> None:
+    from safetensors.torch import save_file
+
+    trained = {f"model.{n}": p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    moments = {
+        f"optimizer.{index}.{name}": value
+        for index, entry in optimizer.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+    temporary = out / "state.tmp"
+    save_file({**trained, **moments}, temporary, metadata={"done": str(done)})
+    _replace(temporary, out / "state.safetensors")
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(target)
+
+
+def _resume(out: Path, model: SpanModel, optimizer: torch.optim.Optimizer) -> int:
+    """Put the saved step's weights and moments in place; the number of steps done, 0 if none."""
+    from safetensors import safe_open
+
+    if not (out / "state.safetensors").exists():
+        return 0
+    with safe_open(out / "state.safetensors", "pt") as file:
+        done = int(file.metadata()["done"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model.load_state_dict(
+        {name[6:]: t for name, t in tensors.items() if name.startswith("model.")}, strict=False
+    )
+    state = optimizer.state_dict()
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            entries.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**state, "state": entries})
+    return done
+
+
+def save_reader(out: Path, model: SpanModel, card: dict[str, Any]) -> None:
+    """Write the trained tensors as float16 and what they are, each by rename."""
+    from safetensors.torch import save_file
+
+    trained = {
+        name: parameter.detach().half().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    save_file(trained, out / "reader.tmp")
+    _replace(out / "reader.tmp", out / "reader.safetensors")
+    text = json.dumps({"format": 1, "written": int(time.time()), **card}, indent=2)
+    (out / "reader.json.tmp").write_text(text + "\n", encoding="utf-8")
+    _replace(out / "reader.json.tmp", out / "reader.json")
