@@ -1,0 +1,29 @@
+"""Files that are either the old one or the new one after a crash, never half of either."""
+
+import os
+from pathlib import Path
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: a temporary file beside it, synchronised, then renamed."""
+    unfinished = path.with_name(f".{path.name}.new")
+    with open(unfinished, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    rename(unfinished, path)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename, and make the new name durable."""
+    os.replace(source, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,259 @@
+"""An index opened for searching: documents, passages, BM25, vectors, and their fusion.
+
+Each search reads one generation whole; `refresh` opens a newer one, and searches under way finish
+on theirs.
+"""
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrieval.bm25 import Bm25Searcher
+from retrieval.dense import DenseSearcher
+from retrieval.encoder import Encoder, load_encoder
+from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse
+from retrieval.manifest import describe
+from retrieval.records import Scored
+from retrieval.segments import Vectors
+from retrieval.store import Store
+from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
+from retrieval.writer import DENSE, LUCENE, check_encoder
+
+DENSE_WEIGHT = 0.7
+DEPTH = 100  # hits of each retriever that are fused, at least
+OPENING_ATTEMPTS = 5  # a writer may commit while a reader opens
+
+
+class Index:
+    """Open with `Index.open`; safe to use from any thread."""
+
+    def __init__(self, path: Path, store: Store, encoder: Encoder | None) -> None:
+        self.path = path
+        self._store = store
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._current = _newest(path, store)
+
+    @classmethod
+    def open(cls, path: Path, encoder: Encoder | None = None) -> "Index":
+        """Open the index in `path`; without `encoder`, the one it names is loaded when needed.
+
+        Raises NotAnIndex, IndexMismatch (another encoder or format) or IndexDamaged.
+        """
+        store = Store.open(path)
+        if encoder:
+            check_encoder(path, store.encoder, encoder.info)
+        return cls(path, store, encoder)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the vectors; raises RetrievalError if the index has none."""
+        with self._lock:
+            if self._encoder is None:
+                built = self._store.encoder
+                if built is None:
+                    raise RetrievalError(f"{self.path} has no vectors: search it with --mode bm25")
+                loaded = load_encoder(built.id)
+                check_encoder(self.path, built, loaded.info)
+                self._encoder = loaded
+            return self._encoder
+
+    def search(
+        self,
+        question: str,
+        *,
+        k: int = 10,
+        mode: Mode = Mode.HYBRID,
+        documents: Collection[str] | None = None,
+    ) -> list[Hit]:
+        """The best `k` passages for it, best first, ties by id; only of `documents`, if given.
+
+        Hybrid needs no vectors: an index without them is searched by BM25 alone.
+        """
+        return self._search([question], k, mode, documents)[0]
+
+    def search_many(
+        self, questions: Sequence[str], *, k: int = 10, mode: Mode = Mode.HYBRID
+    ) -> list[list[Hit]]:
+        """What `search` gives for each question; the questions are encoded together."""
+        return self._search(questions, k, mode, None)
+
+    def passages(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in that order; raises RetrievalError if one was removed."""
+        found = self._store.passages(ids)
+        missing = [id for id in ids if id not in found]
+        if missing:
+            raise RetrievalError(f"{self.path} holds no passage {missing[0]}: was it removed?")
+        return [found[id] for id in ids]
+
+    def document(self, document_id: str) -> DocumentInfo:
+        """What is known of a document; raises RetrievalError if it is not there."""
+        found = self._store.document(document_id)
+        if found is None:
+            raise RetrievalError(f"{self.path} holds no document {document_id}: was it removed?")
+        return found
+
+    def documents(self) -> list[DocumentInfo]:
+        """All documents, by name and id."""
+        return self._store.documents()
+
+    def text(self, document_id: str) -> str:
+        """The extracted text of a document; raises RetrievalError if it is not there."""
+        found = self._store.text(document_id)
+        if found is None:
+            raise RetrievalError(f"{self.path} holds no document {document_id}: was it removed?")
+        return found
+
+    def info(self) -> dict[str, Any]:
+        """What the index says of itself: the manifest, as of now."""
+        return describe(self._store)
+
+    @property
+    def generation(self) -> int:
+        """The generation that searches read."""
+        return self._current.number
+
+    def refresh(self) -> bool:
+        """Open a newer generation if there is one; True if there was."""
+        with self._lock:
+            if self._store.generation == self._current.number:
+                return False
+            old, self._current = self._current, _newest(self.path, self._store)
+        old.retire()
+        return True
+
+    def close(self) -> None:
+        """Close the files once the searches under way are done."""
+        self._current.retire()
+        self._store.close()
+
+    def _search(
+        self,
+        questions: Sequence[str],
+        k: int,
+        mode: Mode,
+        documents: Collection[str] | None,
+    ) -> list[list[Hit]]:
+        if k < 1:
+            raise RetrievalError(f"k must be at least 1, not {k}")
+        depth = max(k, DEPTH) if mode is Mode.HYBRID else k
+        with self._reading() as generation:
+            dense = self._dense(generation, questions, depth, mode, documents)
+            lexical = self._lexical(generation, questions, depth, mode, documents)
+        if mode is Mode.BM25 or dense is None:
+            found = [alone("bm25", hits, k) for hits in lexical]
+        elif mode is Mode.DENSE:
+            found = [alone("dense", hits, k) for hits in dense]
+        else:
+            found = [_fused(*hits, k) for hits in zip(lexical, dense, strict=True)]
+        return self._stored(found)
+
+    def _lexical(
+        self,
+        generation: "_Generation",
+        questions: Sequence[str],
+        depth: int,
+        mode: Mode,
+        documents: Collection[str] | None,
+    ) -> list[list[Scored]]:
+        if mode is Mode.DENSE:
+            return [[] for _ in questions]
+        return [generation.bm25.search(question, depth, documents) for question in questions]
+
+    def _dense(
+        self,
+        generation: "_Generation",
+        questions: Sequence[str],
+        depth: int,
+        mode: Mode,
+        documents: Collection[str] | None,
+    ) -> list[list[Scored]] | None:
+        """Dense hits for each question; None where the search does not use vectors."""
+        if mode is Mode.BM25 or (mode is Mode.HYBRID and self._store.encoder is None):
+            return None
+        vectors = self._questions(questions)
+        rows = None if documents is None else self._store.rows_of_documents(documents)
+        found = generation.dense(self.encoder.dimension).search(vectors, depth, rows)
+        ids = self._store.ids_of_rows({row for hits in found for row, _ in hits})
+        blank = [not question.strip() for question in questions]
+        return [
+            [] if empty else [Scored(ids[row], score) for row, score in hits if row in ids]
+            for empty, hits in zip(blank, found, strict=True)
+        ]
+
+    def _questions(self, questions: Sequence[str]) -> Vectors:
+        return self.encoder.encode_queries(questions)
+
+    def _stored(self, found: list[list[Hit]]) -> list[list[Hit]]:
+        """Without passages that were removed since the generation was opened."""
+        there = self._store.rows_of_ids({hit.passage_id for hits in found for hit in hits})
+        return [[hit for hit in hits if hit.passage_id in there] for hits in found]
+
+    @contextmanager
+    def _reading(self) -> Iterator["_Generation"]:
+        with self._lock:
+            generation = self._current
+            generation.enter()
+        try:
+            yield generation
+        finally:
+            generation.leave()
+
+
+class _Generation:
+    """The searchers of one generation; closed when retired and no search is using them."""
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self.number = store.generation
+        self._segments = store.segments()
+        self._path = path
+        self._users = 1  # the index itself
+        self._lock = threading.Lock()
+        self._dense: DenseSearcher | None = None
+        self.bm25 = Bm25Searcher(path / LUCENE, self.number)
+
+    def dense(self, dimension: int) -> DenseSearcher:
+        """The vectors, read on first use."""
+        with self._lock:
+            if self._dense is None:
+                self._dense = DenseSearcher(self._path / DENSE, self._segments, dimension)
+            return self._dense
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            unused = self._users == 0
+        if unused:
+            self.bm25.close()
+
+    def retire(self) -> None:
+        """The index no longer uses this generation."""
+        self.leave()
+
+
+def _newest(path: Path, store: Store) -> _Generation:
+    """Open the committed generation, again if a writer commits another one meanwhile."""
+    for attempt in range(OPENING_ATTEMPTS):
+        before = store.generation
+        try:
+            return _Generation(path, store)
+        except (IndexDamaged, FileNotFoundError):
+            if store.generation == before or attempt == OPENING_ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _fused(lexical: list[Scored], dense: list[Scored], k: int) -> list[Hit]:
+    return fuse(
+        [
+            Ranking("bm25", lexical, 1 - DENSE_WEIGHT, BM25_MINIMUM),
+            Ranking("dense", dense, DENSE_WEIGHT, COSINE_MINIMUM),
+        ],
+        k,
+    )

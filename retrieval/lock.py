@@ -1,0 +1,34 @@
+"""One writer a folder: a lock that the system drops when its process ends, however it ends."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from retrieval.types import IndexBusy, RetrievalError
+
+FILE = "writer.lock"
+
+
+class WriterLock:
+    """Held from creation to `release`; raises IndexBusy naming the process that holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / FILE
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RetrievalError(f"{folder} cannot be written to: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._file, 32).decode() or "unknown"
+            os.close(self._file)
+            raise IndexBusy(
+                f"{folder} is being written to by process {holder}: wait for it, then try again"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let others write; the file stays, since deleting it would race with the next holder."""
+        os.close(self._file)
