@@ -1,0 +1,21 @@
+"""One small hybrid model for the tests that need no other."""
+
+from typing import Any
+
+import pytest
+
+from tests.jamba.random_models import HYBRID, Pair, make_pair
+
+
+@pytest.fixture(scope="session")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A model with both kinds of mixer and of feed-forward, for tests that need only one."""
+    return make_pair(HYBRID, 7, tmp_path_factory.mktemp("hybrid"))
+
+
+@pytest.fixture(scope="session")
+def model(hybrid: Pair) -> Any:
+    """Our copy of `hybrid`."""
+    from jamba.weights import load_model
+
+    return load_model(hybrid.folder)
