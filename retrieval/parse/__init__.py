@@ -1,0 +1,7 @@
+"""Files -> text. `ParserPool` reads them in child processes; `extract` in this one."""
+
+from retrieval.parse.dispatch import extract
+from retrieval.parse.limits import Limits
+from retrieval.parse.pool import ParserPool
+
+__all__ = ["Limits", "ParserPool", "extract"]

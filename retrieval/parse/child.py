@@ -1,0 +1,93 @@
+"""A child of the pool: reads one file after another until its parent is gone."""
+
+import contextlib
+import math
+import os
+import queue
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from retrieval.parse.dispatch import extract
+from retrieval.parse.frames import Frame, read_frame, write_frame
+from retrieval.parse.limits import Limits
+from retrieval.types import ParseFailure
+
+_GRACE = 5  # seconds past the time limit after which the system ends a child its parent did not end
+
+
+def main(limits: dict[str, Any]) -> None:
+    """Answer the requests on standard input until it ends."""
+    requests, answers = _take_pipes()
+    ours = Limits(**limits)
+    _confine(ours)
+    asked: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, asked), daemon=True).start()
+    while True:
+        request = asked.get()
+        _alarm(math.ceil(ours.seconds) + _GRACE)
+        answer = _answer(request.header, ours)
+        _alarm(0)
+        write_frame(answers, answer)
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Our ends of the pipes; whatever a library prints goes nowhere instead of into them."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
+    return requests, answers
+
+
+def _listen(requests: IO[bytes], asked: "queue.SimpleQueue[Frame]") -> None:
+    """Pass requests on; end this process, busy or not, as soon as the parent is gone."""
+    while (frame := read_frame(requests)) is not None:
+        asked.put(frame)
+    os._exit(0)
+
+
+def _confine(limits: Limits) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(ValueError, OSError):  # systems without this limit
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+
+
+def _alarm(seconds: int) -> None:
+    """Let the system end this process in `seconds`, even from within a library; 0 calls it off."""
+    if sys.platform != "win32":
+        signal.alarm(seconds)
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> Frame:
+    try:
+        return _do(request, limits)
+    except ParseFailure as failure:
+        return Frame({"failure": failure.reason})
+    except MemoryError:
+        reason = f"needs more than {limits.memory_bytes / 2**30:g} GB of memory"
+        return Frame({"failure": reason, "spent": True})
+    except RecursionError:
+        return Frame({"failure": "nested too deeply", "spent": True})
+    except Exception as error:  # any library may fail in any way on a damaged file
+        return Frame({"failure": f"damaged file: {_short(error)}"})
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def _do(request: dict[str, Any], limits: Limits) -> Frame:
+    path = Path(request["path"])
+    extracted = asdict(extract(path, request["name"], limits))
+    body = extracted.pop("text").encode()
+    return Frame(extracted, body)
