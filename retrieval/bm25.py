@@ -65,6 +65,19 @@ class Bm25Searcher:
         return _boolean((words, "MUST"), (_one_of(documents), "FILTER"))
 
 
+@on_java_thread
+def lucene_problem(folder: Path) -> str | None:
+    """What Lucene's own check says is wrong with the newest commit in `folder`, or None."""
+    directory = open_directory(folder)
+    checker = java("org.apache.lucene.index.CheckIndex")(directory)
+    try:
+        clean = checker.checkIndex().clean
+    finally:
+        checker.close()
+        directory.close()
+    return None if clean else f"{folder}: Lucene finds damaged segments; build the index again"
+
+
 def open_directory(folder: Path) -> Any:
     """Lucene's Directory for `folder`; on the Java thread."""
     path = java("java.nio.file.Paths").get(str(folder))

@@ -27,6 +27,7 @@ OPTIONS = (
     "-Dlog4j2.level=OFF",
     "-Djava.util.logging.config.class=java.lang.Object",  # no handler writes to the terminal
 )
+THREAD = "java"
 MAX_CLAUSES = (
     1 << 17
 )  # distinct terms a query may have; Lucene's own limit of 1,024 fails on long text
@@ -40,9 +41,17 @@ def on_java_thread(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if threading.current_thread().name.startswith("java"):
+        if threading.current_thread().name.startswith(THREAD):
             return function(*args, **kwargs)
-        return _thread().submit(function, *args, **kwargs).result()
+        try:
+            return _thread().submit(function, *args, **kwargs).result()
+        except Exception as error:
+            if type(error).__name__ != "JavaException":  # its module cannot be imported before
+                raise
+            reason = str(error).splitlines()[0]
+            raise RetrievalError(
+                f"Lucene: {reason}; is the disk full or the index moved?"
+            ) from error
 
     return call
 
@@ -57,7 +66,7 @@ def _thread() -> ThreadPoolExecutor:
     global _executor
     with _lock:
         if _executor is None:
-            _executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="java")
+            _executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=THREAD)
         return _executor
 
 

@@ -119,6 +119,11 @@ class Store:
         """Whether the document is stored."""
         return bool(self._rows("SELECT 1 FROM documents WHERE id = ?", document_id))
 
+    def find(self, named: str) -> list[str]:
+        """Ids of the documents with this id or name."""
+        query = "SELECT id FROM documents WHERE id = ? OR name = ? ORDER BY id"
+        return [id for (id,) in self._rows(query, named, named)]
+
     def document(self, document_id: str) -> DocumentInfo | None:
         """What is known of a document, or None."""
         found = self._rows(f"{DOCUMENT} WHERE id = ?", document_id)
@@ -155,6 +160,10 @@ class Store:
         """Row numbers of every passage of these documents, ascending."""
         found = self._rows_in("SELECT row FROM passages WHERE document_id IN", documents)
         return sorted(row for (row,) in found)
+
+    def rows(self) -> list[int]:
+        """All row numbers, ascending."""
+        return [row for (row,) in self._rows("SELECT row FROM passages ORDER BY row")]
 
     def last_row(self) -> int:
         """The highest row number ever given, 0 if none was."""

@@ -19,7 +19,7 @@ from retrieval.passages import split_passages
 from retrieval.records import Chunker, EncoderInfo, NewPassage
 from retrieval.segments import Rows, Vectors, delete_unused, update_segments
 from retrieval.store import FILE, Store
-from retrieval.types import Extracted, IndexMismatch, Span
+from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
 
 LUCENE, DENSE = "lucene", "dense"
 Progress = Callable[[int, int], None]
@@ -70,6 +70,17 @@ class IndexWriter:
     def has(self, document_id: str) -> bool:
         """Whether the document is in the index, committed or not."""
         return self._store.has(document_id)
+
+    def find(self, named: str) -> list[str]:
+        """Ids of the documents with this id or name; raises RetrievalError if there is none."""
+        found = self._store.find(named)
+        if not found:
+            raise RetrievalError(f"{self.path} holds no document with the id or name {named}")
+        return found
+
+    def passages(self) -> int:
+        """How many passages the index holds, committed or not."""
+        return self._store.counts()[1]
 
     def add(self, document_id: str, name: str, extracted: Extracted, *, whole: bool = False) -> int:
         """Add a document, in place of one with the same id; returns how many passages it has.

@@ -1,7 +1,196 @@
-"""index: see register."""
+"""index build, add, remove, info, verify."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from retrieval.build import BuildReport, Progress
+    from retrieval.encoder import Encoder
+
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="SOURCE...", help="Files, folders, corpora.")
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An index folder.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The index folder to make.")]
+EncoderName = Annotated[
+    str | None, typer.Option("--encoder", help="A folder or a hub id; 'none' for BM25 alone.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+SHOWN_FAILURES = 50
+
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add the `index` group."""
+    group = typer.Typer(help="Make, change and check index folders.", no_args_is_help=True)
+    app.add_typer(group, name="index")
+    group.command()(build)
+    group.command()(add)
+    group.command()(remove)
+    group.command()(info)
+    group.command()(verify)
+
+
+def build(
+    sources: Sources,
+    out: Out,
+    encoder: EncoderName = None,
+    resume: Annotated[bool, typer.Option(help="Complete a build that was stopped.")] = False,
+    json: Json = False,
+) -> None:
+    """Make an index of SOURCE: files, folders, a BEIR folder or corpus.jsonl, a DPR TSV."""
+    from retrieval.build import build_index
+
+    with _progress() as progress:
+        report = build_index(
+            sources, out, encoder=_encoder(encoder), progress=progress, resume=resume
+        )
+    _finish(report, json)
+
+
+def add(folder: Folder, sources: Sources, encoder: EncoderName = None, json: Json = False) -> None:
+    """Add what SOURCE holds to an index; files that are in it already are passed over."""
+    from retrieval.build import add_sources
+    from retrieval.sources import find_sources
+
+    found = find_sources(sources)
+    with _progress() as progress:
+        report = add_sources(folder, found, encoder=_encoder_of(folder, encoder), progress=progress)
+    _finish(report, json)
+
+
+def remove(
+    folder: Folder,
+    documents: Annotated[list[str], typer.Argument(help="Document ids or names.")],
+    encoder: EncoderName = None,
+    json: Json = False,
+) -> None:
+    """Remove documents; none of their words stays in the folder."""
+    from app.console import print_json, say
+    from retrieval.writer import IndexWriter
+
+    with IndexWriter(folder, _encoder_of(folder, encoder)) as writer:
+        ids = [id for named in documents for id in writer.find(named)]
+        for id in ids:
+            writer.remove(id)
+        writer.commit()
+    if json:
+        print_json({"removed": ids})
+    else:
+        say(f"removed {len(ids)} documents from {folder}")
+
+
+def info(folder: Folder, json: Json = False) -> None:
+    """Say what an index holds and how it was made."""
+    from app.console import print_json, print_text
+    from retrieval.manifest import describe
+    from retrieval.store import Store
+
+    store = Store.open(folder)
+    described = describe(store)
+    store.close()
+    if json:
+        print_json(described)
+    else:
+        print_text("\n".join(_info_lines(folder, described)))
+
+
+def verify(folder: Folder, json: Json = False) -> None:
+    """Read the whole index and say what is wrong with it; exit code 1 if anything is."""
+    from app.console import print_json, say
+    from retrieval.verify import verify_index
+
+    problems = verify_index(folder)
+    if json:
+        print_json({"problems": problems})
+    for problem in problems:
+        say(f"problem: {problem}")
+    if problems:
+        raise typer.Exit(1)
+    say(f"{folder} is whole")
+
+
+def _encoder(name: str | None) -> "Encoder | None":
+    from retrieval.encoder import load_encoder
+
+    return None if name == "none" else load_encoder(name)
+
+
+def _encoder_of(folder: Path, name: str | None) -> "Encoder | None":
+    """The encoder that an index was built with, found under `name` if that is given."""
+    from retrieval.store import Store
+
+    store = Store.open(folder)
+    built = store.encoder
+    store.close()
+    return _encoder(name or (built.id if built else "none"))
+
+
+def _finish(report: "BuildReport", json: bool) -> None:
+    """Print the table, and the object for scripts; exit code 1 if nothing became ready."""
+    from app.console import print_json
+
+    _print_table(report)
+    if json:
+        print_json(asdict(report))
+    if not report.ready:
+        raise typer.Exit(1)
+
+
+def _print_table(report: "BuildReport") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from app.console import say, stderr
+
+    seconds = report.seconds.get("total", 0.0)
+    if report.failed:
+        table = Table("failed", "why")
+        for failure in report.failed[:SHOWN_FAILURES]:
+            table.add_row(Text(failure.path), Text(failure.reason))
+        stderr().print(table)
+    if len(report.failed) > SHOWN_FAILURES:
+        say(f"and {len(report.failed) - SHOWN_FAILURES} more failed")
+    say(
+        f"{len(report.ready)} ready, {len(report.failed)} failed;"
+        f" the index holds {report.passages} passages; {seconds:.0f} s"
+    )
+
+
+def _info_lines(folder: Path, described: dict[str, Any]) -> list[str]:
+    counts, encoder = described["counts"], described["encoder"]
+    lines = [
+        f"{folder}: format {described['format']}, generation {described['generation']}",
+        f"documents  {counts['documents']}",
+        f"passages   {counts['passages']}",
+    ]
+    if encoder is None:
+        return [*lines, "encoder    none (BM25 alone)"]
+    return [
+        *lines,
+        f"encoder    {encoder['id']} ({encoder['weight_hash'][:12]}), {encoder['dimension']} wide",
+        f"cut short  {counts['truncated']} passages are longer than the encoder reads",
+    ]
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    """Two bars on standard error: sources read, passages encoded; if stopped, how to go on."""
+    from app.console import progress as bars
+    from app.console import say
+
+    with bars() as shown:
+        tasks = {stage: shown.add_task(stage, total=None) for stage in ("reading", "encoding")}
+
+        def update(stage: str, done: int, total: int) -> None:
+            shown.update(tasks[stage], completed=done, total=total)
+
+        try:
+            yield update
+        except KeyboardInterrupt:
+            say("stopped; what was committed is kept, the same command goes on from there")
+            raise

@@ -1,7 +1,92 @@
-"""search: see register."""
+"""search: one question, or a file of queries with a TREC run as its result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retrieval.types import Hit, Mode
+
+if TYPE_CHECKING:
+    from retrieval.index import Index
+
+SHOWN_CHARACTERS = 240
+
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add `search`."""
+    app.command()(search)
+
+
+def search(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An index folder.")],
+    question: Annotated[str | None, typer.Argument(help="What you want to find.")] = None,
+    mode: Annotated[Mode, typer.Option(help="Which retrievers answer.")] = Mode.HYBRID,
+    k: Annotated[int, typer.Option(min=1, help="How many passages.")] = 10,
+    queries: Annotated[Path | None, typer.Option(help="Queries, BEIR JSON lines.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The TREC run to write for --queries.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Where the index's encoder is.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find the passages of an index that answer a question best."""
+    from retrieval.encoder import load_encoder
+    from retrieval.index import Index
+
+    if (question is None) == (queries is None) or (queries is None) != (run is None):
+        raise typer.BadParameter("give a QUESTION, or --queries FILE with --run FILE")
+    index = Index.open(folder, load_encoder(encoder) if encoder else None)
+    try:
+        if question is not None:
+            _one(index, question, index.search(question, k=k, mode=mode), json)
+        elif queries and run:
+            _many(index, queries, run, mode, k)
+    finally:
+        index.close()
+
+
+def _one(index: "Index", question: str, hits: Sequence[Hit], json: bool) -> None:
+    from app.console import print_json, print_text, say
+
+    found = [_described(index, hit) for hit in hits]
+    if json:
+        print_json({"question": question, "hits": found})
+        return
+    if not found:
+        say("nothing found")
+    for rank, hit in enumerate(found, start=1):
+        page = f", page {hit['page']}" if hit["page"] else ""
+        scores = " ".join(f"{name} {part['score']:.3f}" for name, part in hit["parts"].items())
+        print_text(f"{rank}. {hit['document']}{page}  {hit['score']:.3f} ({scores})")
+        print_text(f"   {_shortened(hit['text'])}")
+
+
+def _described(index: "Index", hit: Hit) -> dict[str, Any]:
+    passage = index.passages([hit.passage_id])[0]
+    return {
+        "passage_id": hit.passage_id,
+        "document": index.document(passage.document_id).name,
+        "document_id": passage.document_id,
+        "title": passage.title,
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "score": hit.score,
+        "parts": {name: {"score": p.score, "rank": p.rank} for name, p in hit.parts.items()},
+        "text": passage.text,
+    }
+
+
+def _many(index: "Index", queries: Path, run: Path, mode: Mode, k: int) -> None:
+    from app.console import say
+    from retrieval.evaluate import read_queries, write_run
+
+    asked = read_queries(queries)
+    found = index.search_many(list(asked.values()), k=k, mode=mode)
+    write_run(run, dict(zip(asked, found, strict=True)))
+    say(f"wrote the hits of {len(asked)} queries to {run}")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
