@@ -1,8 +1,9 @@
 """One frozen settings object: defaults < orbweaver.toml < ORBWEAVER_* variables < flags."""
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
     allow_open: bool = False  # bind beyond loopback without a password
     model: str | None = None  # a folder, a hub id or a URL; None is the bundled checkpoint
     encoder: str | None = None  # a folder or a hub id; None is the packaged MiniLM
-    mode: AnswerMode = AnswerMode.QUOTE
+    mode: Literal[AnswerMode.QUOTE, AnswerMode.FREE] = AnswerMode.QUOTE
     k: int = Field(default=4, ge=1, le=50)  # passages an answer is made from
     prompt_tokens: int = Field(default=2048, ge=256)  # budget for passages and question together
     answer_tokens: int = Field(default=256, ge=1)  # longest generated answer
@@ -93,4 +94,5 @@ def _complaint(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown setting '{name}' (in {CONFIG_FILE} or a flag)"
-    return f"setting '{name}': {error['msg']}"
+    said = re.sub(r"<\w+\.\w+: ('\w+')>", r"\1", error["msg"])  # an enum's value, not its repr
+    return f"setting '{name}': {said}"
