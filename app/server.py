@@ -1,0 +1,71 @@
+"""One ASGI application: the API, the page, and the guard around both."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from app.library import NotFound
+from app.sample import sample_files, sample_questions
+from app.security import Access, Guard, Sessions
+from app.service import Service
+
+UPLOAD_BYTES = 2**30  # what Gradio takes in; the library refuses files over its own limit by name
+
+
+def build_app(service: Service, access: Access) -> FastAPI:
+    """The whole application over `service`, which is closed when the server shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.load()
+        yield
+        service.close()
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    _add_downloads(app, service)
+    _mount_page(app, service)
+    app.add_middleware(Guard, access=access, sessions=Sessions())
+    return app
+
+
+def _mount_page(app: FastAPI, service: Service) -> None:
+    import gradio as gr
+
+    from app.ui import page, theme
+    from app.ui.desk import Desk
+
+    examples = [each.question for each in sample_questions() if each.example]
+    gr.mount_gradio_app(
+        app,
+        page.build(Desk(service, examples, _digests())),
+        path="/",
+        footer_links=[],
+        run_history=False,  # would keep what people asked
+        ssr_mode=False,
+        max_file_size=UPLOAD_BYTES,
+        theme=theme.theme(),
+        css_paths=page.HERE / "style.css",
+        show_error=False,  # errors of ours are shown where they happen
+    )
+
+
+def _add_downloads(app: FastAPI, service: Service) -> None:
+    @app.get("/chats/{chat_id}.md")
+    def export(chat_id: int) -> Response:
+        try:
+            chat, text = service.library.chat(chat_id), service.library.export_markdown(chat_id)
+        except NotFound as error:
+            return Response(str(error), 404, media_type="text/plain")
+        named = (
+            f"attachment; filename=\"chat.md\"; filename*=UTF-8''{quote(chat.title, safe='')}.md"
+        )
+        return Response(text, media_type="text/markdown", headers={"Content-Disposition": named})
+
+
+def _digests() -> frozenset[str]:
+    """The sample documents' ids, by which the page knows a collection that holds them."""
+    return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in sample_files())

@@ -1,0 +1,31 @@
+"""The About tab: what answers here, named as what it is, and how to use something else."""
+
+from app.service import Loading, Service
+from app.ui.escape import Html, html, join
+
+
+def text(service: Service) -> Html:
+    """What the running server is made of, for the person who has to trust it."""
+    state, notice = service.model_state()
+    rows = [
+        ("Quotes", "Literal words of your documents, with their place. No model writes anything."),
+        ("Free answers", notice if state is not Loading.FAILED else f"Not available: {notice}"),
+        ("Privacy", _privacy(service)),
+        ("Your documents", f"Kept in {service.library.home}; nothing is sent anywhere else."),
+    ]
+    return html(
+        '<section class="about"><h2>What answers here</h2><dl>{rows}</dl>'
+        "<h2>Use another model</h2><p>Start the server with <code>--model</code> and a folder, "
+        "a hub id, or the URL of any OpenAI-compatible server.</p><h2>From a program</h2>"
+        "<p>The same answers with the same citations: <code>POST /v1/collections/ID/ask</code>. "
+        "<code>/v1/models</code> and <code>/v1/chat/completions</code> speak OpenAI’s API.</p>"
+        "</section>",
+        rows=join(html("<dt>{n}</dt><dd>{said}</dd>", n=name, said=said) for name, said in rows),
+    )
+
+
+def _privacy(service: Service) -> str:
+    host = service.remote_host()
+    if host is None:
+        return "Everything runs on this computer."
+    return f"Passages are sent to {host} when an answer is generated."

@@ -1,0 +1,91 @@
+"""The Ask tab: chats on the left, conversation and question box, the source on the right."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app.types import AnswerMode
+from app.ui import source
+
+MODES = [("Quote the documents", AnswerMode.QUOTE.value), ("Answer freely", AnswerMode.FREE.value)]
+
+
+@dataclass(frozen=True, slots=True)
+class AskTab:
+    """The tab's components."""
+
+    chats: gr.HTML
+    conversation: gr.HTML  # finished answers
+    live: gr.HTML  # the answer being made; apart, so that drawing it leaves the others alone
+    question: gr.Textbox
+    ask: gr.Button
+    stop: gr.Button
+    mode: gr.Radio
+    scope: gr.Dropdown
+    source: gr.HTML
+
+
+def build(script: str, mode: AnswerMode) -> AskTab:
+    """Lay out the tab; `script` is what HTML components run."""
+    with gr.Row(elem_id="ask", equal_height=False):
+        with gr.Column(elem_id="chats-side", scale=0, min_width=0):
+            chats = _html("chats", script)
+        with gr.Column(elem_id="middle", scale=1, min_width=0):
+            conversation, live = _html("conversation", script), _html("live", script)
+            with gr.Column(elem_id="composer"):
+                question, ask, stop = _question()
+                chosen, scope = _choices(mode)
+        with gr.Column(elem_id="source-side", scale=0, min_width=0):
+            words = _html("source", script, source.CLOSED)
+    return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, words)
+
+
+def _question() -> tuple[gr.Textbox, gr.Button, gr.Button]:
+    with gr.Row(elem_id="question-row", equal_height=True):
+        question = gr.Textbox(
+            label="Your question",
+            placeholder="Ask about these documents",
+            lines=1,
+            max_lines=6,
+            max_length=4000,
+            autofocus=True,
+            show_label=False,
+            container=False,
+            scale=1,
+            min_width=0,
+            elem_id="question",
+            html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
+        )
+        ask = gr.Button("Ask", variant="primary", scale=0, min_width=84, elem_id="ask-button")
+        stop = gr.Button("Stop", scale=0, min_width=84, visible=False, elem_id="stop-button")
+    return question, ask, stop
+
+
+def _choices(mode: AnswerMode) -> tuple[gr.Radio, gr.Dropdown]:
+    with gr.Row(elem_id="choices", equal_height=True):
+        chosen = gr.Radio(
+            MODES,
+            value=mode.value,
+            label="How to answer",
+            show_label=False,
+            container=False,
+            scale=0,
+            min_width=0,
+            elem_id="mode",
+        )
+        scope = gr.Dropdown(
+            [],
+            value=[],
+            multiselect=True,
+            label="Only in these files",
+            show_label=False,
+            container=False,
+            scale=1,
+            min_width=0,
+            elem_id="scope",
+        )
+    return chosen, scope
+
+
+def _html(name: str, script: str, value: str = "") -> gr.HTML:
+    return gr.HTML(value, elem_id=name, apply_default_css=False, js_on_load=script)

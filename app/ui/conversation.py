@@ -1,0 +1,176 @@
+"""Questions and their answers as HTML: sentences, numbered citations, evidence, figures."""
+
+from collections.abc import Iterable, Sequence
+
+from app.types import Answer, AnswerMode, Citation, RetrievedPassage, Sentence
+from app.ui.escape import Html, html, join
+from app.ui.marks import count, seconds, show_button, where
+
+NOT_SAID = "The documents do not say."
+
+
+def turns(answers: Iterable[Answer]) -> Html:
+    """A whole conversation, oldest first."""
+    return join(turn(answer) for answer in answers)
+
+
+def turn(answer: Answer) -> Html:
+    """One question with its finished answer."""
+    return html(
+        '<article class="turn">{question}<div class="answer is-{mode}">{body}</div>'
+        "{sources}{evidence}{figures}</article>",
+        question=_question(answer.question),
+        mode=answer.mode.value,
+        body=_body(answer),
+        sources=_sources(answer.citations),
+        evidence=_evidence(answer),
+        figures=_figures(answer),
+    )
+
+
+def pending(question: str, passages: Sequence[RetrievedPassage] | None, text: str) -> Html:
+    """An answer that is being made; `passages` is None while they are still searched for."""
+    if passages is None:
+        doing = "Searching the documents…"
+    else:
+        doing = f"{count(len(passages), 'passage')} found, reading…"
+    body = html("<p>{text}</p>", text=text) if text else Html()
+    return html(
+        '<article class="turn is-live"{bring}>{question}<div class="answer">{body}'
+        '<p class="doing"><span class="pulse" aria-hidden="true"></span>{doing}</p></div>'
+        "</article>",
+        bring=html(" data-bring") if passages is None else Html(),  # once, not at every redraw
+        question=_question(question),
+        body=body,
+        doing=doing,
+    )
+
+
+def failed(question: str, message: str) -> Html:
+    """A question that could not be answered, and what to do about it."""
+    return html(
+        '<article class="turn">{question}<p class="trouble" role="alert">{message}</p></article>',
+        question=_question(question),
+        message=message,
+    )
+
+
+def _question(text: str) -> Html:
+    return html('<h3 class="question">{text}</h3>', text=text)
+
+
+def _body(answer: Answer) -> Html:
+    if answer.mode is AnswerMode.ABSTAIN:
+        return html(
+            '<p class="not-said">{said}</p><p class="hint">{hint}</p>',
+            said=NOT_SAID,
+            hint="These are the nearest passages; read them to be sure."
+            if answer.passages
+            else "Nothing near this question was found.",
+        )
+    citations = {citation.number: citation for citation in answer.citations}
+    sentences = join(
+        (_sentence(sentence, citations, answer.mode) for sentence in answer.sentences), html(" ")
+    )
+    stopped = html(' <span class="flag">stopped</span>') if answer.stopped else Html()
+    if answer.mode is AnswerMode.QUOTE:
+        return html("<blockquote>{text}{stopped}</blockquote>", text=sentences, stopped=stopped)
+    return html("<p>{text}{stopped}</p>", text=sentences, stopped=stopped)
+
+
+def _sentence(sentence: Sentence, citations: dict[int, Citation], mode: AnswerMode) -> Html:
+    marks = join(_mark(citations[number]) for number in sentence.citations if number in citations)
+    if mode is AnswerMode.FREE and not sentence.citations:
+        return html(
+            '<span class="unsupported">{text} <span class="flag">not supported</span></span>',
+            text=sentence.text,
+        )
+    return html("<span>{text}{marks}</span>", text=sentence.text, marks=marks)
+
+
+def _mark(citation: Citation) -> Html:
+    label = html("{number}", number=citation.number)
+    if citation.removed:
+        return html('<sup class="cite is-removed" title="removed">{label}</sup>', label=label)
+    spoken = f"Source {citation.number}: {where(citation.document, citation.page)}"
+    return show_button("cite", label, citation, spoken)
+
+
+def _sources(citations: Sequence[Citation]) -> Html:
+    if not citations:
+        return Html()
+    return html('<ol class="sources">{items}</ol>', items=join(map(_source, citations)))
+
+
+def _source(citation: Citation) -> Html:
+    if citation.removed:
+        return html(
+            '<li class="is-removed"><span class="number">{number}</span> removed</li>',
+            number=citation.number,
+        )
+    label = html(
+        '<span class="number">{number}</span><span class="file"><bdi>{document}</bdi></span>'
+        '<span class="page">{page}</span>',
+        number=citation.number,
+        document=citation.document,
+        page="" if citation.page is None else f"p. {citation.page}",
+    )
+    spoken = f"Open source {citation.number}: {where(citation.document, citation.page)}"
+    return html("<li>{button}</li>", button=show_button("source", label, citation, spoken))
+
+
+def _evidence(answer: Answer) -> Html:
+    if not answer.passages:
+        return Html()
+    return html(
+        '<details class="evidence"{open}><summary>{count} found{searched}</summary>'
+        "<ol>{items}</ol></details>",
+        open=html(" open") if answer.mode is AnswerMode.ABSTAIN else Html(),
+        count=count(len(answer.passages), "passage"),
+        searched=""
+        if answer.searched == answer.question
+        else f" · searched for “{answer.searched}”",
+        items=join(_passage(passage) for passage in answer.passages),
+    )
+
+
+def _passage(passage: RetrievedPassage) -> Html:
+    place = where(passage.document, passage.page)
+    return html(
+        '<li><div class="head">{button}{scores}</div><p>{text}</p></li>',
+        button=show_button("place", html("<bdi>{place}</bdi>", place=place), passage, place),
+        scores=_scores(passage),
+        text=passage.text,
+    )
+
+
+def _scores(passage: RetrievedPassage) -> Html:
+    """Why it was found: each retriever's own score and rank, and the fused score."""
+    parts = [("BM25", passage.parts.get("bm25")), ("dense", passage.parts.get("dense"))]
+    found = [
+        html(
+            "<span><dt>{name}</dt><dd>{score} <small>#{rank}</small></dd></span>",
+            name=name,
+            score=f"{part.score:.3f}",
+            rank=part.rank,
+        )
+        if part
+        else html("<span><dt>{name}</dt><dd>not found</dd></span>", name=name)
+        for name, part in parts
+    ]
+    fused = html("<span><dt>fused</dt><dd>{score}</dd></span>", score=f"{passage.score:.3f}")
+    return html('<dl class="scores">{parts}</dl>', parts=join([*found, fused]))
+
+
+def _figures(answer: Answer) -> Html:
+    timings, cache = answer.timings, answer.cache
+    said = [f"answered in {seconds(timings.total)}", f"search {seconds(timings.retrieval)}"]
+    if timings.first_token is not None:
+        said.append(f"first words after {seconds(timings.first_token)}")
+    if cache.prompt_tokens:
+        said.append(
+            f"{cache.cached_tokens:,} of {cache.prompt_tokens:,} prompt tokens from cache"
+            + (f" ({cache.restored_from})" if cache.cached_tokens else "")
+        )
+    said.append(answer.model if answer.model is not None else "no language model took part")
+    return html('<p class="figures">{said}</p>', said=" · ".join(said))

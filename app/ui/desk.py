@@ -1,0 +1,249 @@
+"""What the page does when something is clicked or dropped, except asking."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from app.library import DocumentRow, LibraryError, NotFound, State
+from app.service import Loading, Service
+from app.types import OrbweaverError
+from app.ui import chats, conversation, documents, header, source, welcome
+from app.ui.escape import Html, html
+from app.ui.place import Place, number
+from retrieval.types import RetrievalError
+
+log = logging.getLogger(__name__)
+
+
+class Screen(NamedTuple):
+    """Everything that depends on the place, in the order of the outputs of the page's events."""
+
+    place: Any
+    header: Any
+    chats: Any
+    conversation: Any
+    live: Any
+    source: Any
+    listing: Any
+    scope: Any
+    drawn: Any  # what the timer compares with, to redraw only what changed
+
+
+class Desk:
+    """The page's actions over one service; each browser tab brings its own place."""
+
+    def __init__(self, service: Service, examples: Sequence[str], sample: frozenset[str]) -> None:
+        self.service = service
+        self.library = service.library
+        self._examples = examples
+        self._sample = sample  # digests of the sample collection's files
+        self._actions = {
+            "collection": self._choose,
+            "new-collection": self._create,
+            "rename-collection": self._rename,
+            "delete-collection": self._delete,
+            "new-chat": self._new_chat,
+            "open-chat": self._open_chat,
+            "rename-chat": self._rename_chat,
+            "delete-chat": self._delete_chat,
+            "retry": self._retry,
+            "remove": self._remove,
+        }
+
+    def arrive(self, query: Mapping[str, str]) -> Screen:
+        """A tab was opened or reloaded at the address with this query."""
+        return self.screen(self._existing(Place.read(query)))
+
+    def act(self, place: Place, data: Mapping[str, str]) -> Screen:
+        """Do what a button says, then show where that leads."""
+        try:
+            after = self._actions[data["action"]](place, data)
+        except OrbweaverError as error:
+            return self.screen(self._existing(place), str(error))
+        shown = self.screen(after)
+        return shown if after != place else shown._replace(live=gr.skip(), scope=gr.skip())
+
+    def screen(self, place: Place, notice: str | None = None) -> Screen:
+        """All that a tab at `place` shows."""
+        rows = self._rows(place)
+        return Screen(
+            place=place,
+            header=self._bar(place, notice),
+            chats=self.chats(place),
+            conversation=self.conversation(place),
+            live=Html(),
+            source=source.CLOSED,
+            listing=documents.listing(rows),
+            scope=gr.update(choices=_choices(rows), value=[]),
+            drawn=self._drawn(place, rows),
+        )
+
+    def refresh(self, place: Place, drawn: str, scope: Sequence[str]) -> tuple[Any, ...]:
+        """What changed since `drawn`: header, conversation, listing, scope and the new `drawn`."""
+        try:
+            rows = self._rows(place)
+        except NotFound:  # another tab deleted the collection
+            shown = self.screen(self._existing(place))
+            return (shown.header, shown.conversation, shown.listing, shown.scope, shown.drawn)
+        now = self._drawn(place, rows)
+        if now == drawn:
+            return (gr.skip(),) * 5
+        choices = _choices(rows)
+        ready = {digest for _, digest in choices}
+        kept = [digest for digest in scope if digest in ready]
+        return (
+            self._bar(place, None),
+            self.conversation(place) if place.chat is None else gr.skip(),
+            documents.listing(rows),
+            gr.update(choices=choices, value=kept),
+            now,
+        )
+
+    def add(self, place: Place, paths: Sequence[str]) -> tuple[None, Html, Html]:
+        """Take dropped files in: clears the field, says what was refused, and lists the rest."""
+        if place.collection is None:
+            refused = ["there is no collection to add to: make one with the ⋯ menu above"]
+            return None, documents.import_notes(refused), documents.EMPTY
+        refused = []
+        for path in map(Path, paths):
+            try:
+                limit = self.service.settings.file_mb * 2**20
+                self.library.add_file(place.collection, path.name, path, max_bytes=limit)
+            except LibraryError as error:
+                refused.append(str(error))
+            finally:
+                path.unlink(missing_ok=True)  # Gradio's copy; the library has its own
+        rows = self._rows(place)
+        return None, documents.import_notes(refused), documents.listing(rows)
+
+    def show(self, place: Place, data: Mapping[str, str]) -> Iterator[Html]:
+        """Open the words a button points at: their text at once, then the PDF's page."""
+        if data["action"] == "close" or place.collection is None:
+            yield source.CLOSED
+            return
+        start, end = number(data["start"]) or 0, number(data["end"]) or 0
+        where = (place.collection, data["document"])
+        try:
+            view = self.service.view(*where, start, end, number(data.get("page")))
+        except (OrbweaverError, RetrievalError) as error:
+            yield source.closed_with(str(error))
+            return
+        yield source.opened(view, loading=view.has_picture)
+        if view.has_picture and view.page is not None:
+            try:
+                yield source.opened(view, self.service.picture(*where, view.page, start, end))
+            except Exception:  # the text is shown already; a page that cannot be drawn is no loss
+                log.exception("cannot draw page %s of %s", view.page, view.document)
+                yield source.opened(view)
+
+    def chats(self, place: Place) -> Html:
+        """The list of chats beside the conversation."""
+        kept = [] if place.collection is None else self.library.chats(place.collection)
+        return chats.listing(kept, place.chat)
+
+    def conversation(self, place: Place) -> Html:
+        """The chat so far, or how to start one; it carries the place into the page's address."""
+        if place.chat is not None:
+            said = conversation.turns(each.answer for each in self.library.messages(place.chat))
+        else:
+            said = self._welcome(place)
+        return html('<div data-place="{place}">{said}</div>', place=place.address(), said=said)
+
+    def _welcome(self, place: Place) -> Html:
+        if place.collection is None:
+            return welcome.empty(None, ())
+        ready = {row.digest for row in self._rows(place) if row.state is State.READY}
+        has_sample = bool(self._sample) and self._sample <= ready
+        examples = self._examples if has_sample else ()
+        return welcome.empty(self.library.collection(place.collection), examples)
+
+    def _bar(self, place: Place, notice: str | None) -> Html:
+        notices = [notice] if notice else []
+        state, said = self.service.model_state()
+        if state is Loading.FAILED:
+            notices.append(said)
+        if not self.service.worker_runs():
+            notices.append(WORKER_DOWN)
+        return header.bar(self.library.collections(), place.collection, notices)
+
+    def _drawn(self, place: Place, rows: Sequence[DocumentRow]) -> str:
+        shown = documents.listing(rows) + self._bar(place, None)
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+    def _rows(self, place: Place) -> list[DocumentRow]:
+        if place.collection is None:
+            return []
+        self.library.collection(place.collection)  # raises NotFound
+        return self.library.documents(place.collection)
+
+    def _existing(self, place: Place) -> Place:
+        """`place`, or the nearest that exists: its collection without a chat, or the first."""
+        known = {each.id for each in self.library.collections()}
+        if place.collection not in known:
+            return Place(min(known, default=None))
+        try:
+            chat = None if place.chat is None else self.library.chat(place.chat)
+        except NotFound:
+            chat = None
+        same = chat is not None and chat.collection_id == place.collection
+        return place if same else Place(place.collection)
+
+    def _choose(self, place: Place, data: Mapping[str, str]) -> Place:
+        return self._existing(Place(number(data["value"])))
+
+    def _create(self, place: Place, data: Mapping[str, str]) -> Place:
+        return Place(self.library.create_collection(data["value"]).id)
+
+    def _rename(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.library.rename_collection(_known(place.collection), data["value"])
+        return place
+
+    def _delete(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.service.delete_collection(_known(place.collection))
+        return self._existing(Place())
+
+    def _new_chat(self, place: Place, data: Mapping[str, str]) -> Place:
+        return Place(place.collection)
+
+    def _open_chat(self, place: Place, data: Mapping[str, str]) -> Place:
+        return Place(place.collection, self.library.chat(_id(data)).id)
+
+    def _rename_chat(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.library.rename_chat(_id(data), data["value"])
+        return place
+
+    def _delete_chat(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.library.delete_chat(_id(data))
+        return Place(place.collection) if place.chat == _id(data) else place
+
+    def _retry(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.library.retry(_id(data))
+        return place
+
+    def _remove(self, place: Place, data: Mapping[str, str]) -> Place:
+        self.service.remove(_id(data))
+        return place
+
+
+WORKER_DOWN = (
+    "The process that reads documents is not running, so added files wait. "
+    "Restart the server, or start it with: python -m app worker"
+)
+
+
+def _choices(rows: Sequence[DocumentRow]) -> list[tuple[str, str]]:
+    return [(row.name, row.digest) for row in rows if row.state is State.READY]
+
+
+def _id(data: Mapping[str, str]) -> int:
+    return _known(number(data.get("id")))
+
+
+def _known(value: int | None) -> int:
+    if value is None:
+        raise NotFound("that is not there any more; reload the page")
+    return value

@@ -1,0 +1,112 @@
+// Runs once for every HTML component of the page: `element` is its root, `trigger` tells the server,
+// `watch` calls back after a new value was drawn. What to do stands in data attributes:
+//   data-action   the event sent to the server, with all other data attributes
+//   data-confirm  a question to answer with yes first      data-prompt  a text to type first
+//   data-local    something that needs no server
+// Gradio's event for an action, where it is not "click".
+const EVENTS = { show: "select", close: "select", ask: "submit" };
+const THEME = "orbweaver-theme";
+
+function setTheme(name) {
+  document.body.classList.toggle("dark", name === "dark");
+  document.documentElement.style.colorScheme = name;
+}
+
+function toggleTheme() {
+  const name = document.body.classList.contains("dark") ? "light" : "dark";
+  localStorage.setItem(THEME, name);
+  setTheme(name);
+}
+
+function openTab(name) {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  tabs.find((tab) => tab.textContent.trim() === name)?.click();
+}
+
+// A dialog of the platform's own: it traps focus, Escape cancels, and its words are never HTML.
+function inquire({ text, input, yes }) {
+  const dialog = document.createElement("dialog");
+  const form = document.createElement("form");
+  const label = document.createElement("label");
+  const field = document.createElement("input");
+  const buttons = document.createElement("div");
+  const cancel = document.createElement("button");
+  const submit = document.createElement("button");
+  dialog.className = "orb-dialog";
+  form.method = "dialog";
+  label.append(text);
+  Object.assign(field, { value: input ?? "", maxLength: 200, required: true });
+  Object.assign(cancel, { type: "button", textContent: "Cancel", onclick: () => dialog.close("") });
+  Object.assign(submit, { type: "submit", textContent: yes, value: "yes" });
+  submit.className = input === undefined ? "danger" : "primary";
+  if (input !== undefined) label.append(field);
+  buttons.append(cancel, submit);
+  form.append(label, buttons);
+  dialog.append(form);
+  (document.querySelector(".gradio-container") ?? document.body).append(dialog);
+  dialog.showModal();
+  (input === undefined ? cancel : field).focus();
+  field.select();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      resolve(dialog.returnValue === "yes" ? (input === undefined ? "yes" : field.value) : null);
+      dialog.remove();
+    });
+  });
+}
+
+async function act(target) {
+  const { confirm, prompt, ...data } = target.dataset;
+  if (confirm !== undefined) {
+    if ((await inquire({ text: confirm, yes: data.yes ?? "Remove" })) === null) return;
+  }
+  if (prompt !== undefined) {
+    data.value = await inquire({ text: prompt, input: data.value ?? "", yes: "Save" });
+    if (data.value === null) return;
+  }
+  if (target instanceof HTMLSelectElement) data.value = target.value;
+  if (data.action === "show") window.orbweaverOpener = target;
+  trigger(EVENTS[data.action] ?? "click", data);
+}
+
+function closeMenus(except) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (menu !== except) menu.open = false;
+  }
+}
+
+// The words found are brought to the upper third of the text around them, without moving the page.
+function drawn() {
+  for (const frame of element.querySelectorAll("[data-frame]")) {
+    const found = frame.querySelector("[data-found]");
+    if (!found) continue;
+    const distance = found.getBoundingClientRect().top - frame.getBoundingClientRect().top;
+    frame.scrollTop += distance - frame.clientHeight / 3;
+  }
+  element.querySelector("[data-take-focus]")?.focus({ preventScroll: true });
+  element.querySelector("[data-bring]")?.scrollIntoView({ block: "start", behavior: "smooth" });
+  const place = element.querySelector("[data-place]")?.dataset.place;
+  if (place !== undefined) history.replaceState(null, "", place || location.pathname);
+}
+
+element.addEventListener("click", (event) => {
+  const target = event.target.closest("button[data-action], button[data-local]");
+  closeMenus(event.target.closest("details.menu"));
+  if (!target) return;
+  if (target.dataset.local === "theme") toggleTheme();
+  if (target.dataset.local === "documents") openTab("Documents");
+  if (target.closest("details.menu")) closeMenus(null);
+  if (target.dataset.action === "close") window.orbweaverOpener?.focus();
+  if (target.dataset.action) act(target);
+});
+element.addEventListener("change", (event) => {
+  if (event.target.matches("select[data-action]")) act(event.target);
+});
+element.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  closeMenus(null);
+  element.querySelector("button[data-action='close']")?.click();
+});
+watch("value", drawn);
+if (localStorage.getItem(THEME)) setTheme(localStorage.getItem(THEME));
+drawn();

@@ -1,0 +1,124 @@
+"""The page's layout and wiring: which click calls what, and where its result goes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.types import AnswerMode
+from app.ui import about, ask, documents
+from app.ui.asking import Asking, Step
+from app.ui.desk import Desk, Screen
+from app.ui.escape import Html
+from app.ui.place import Place
+
+HERE = Path(__file__).parent
+REFRESH_SECONDS = 1.5
+TEMPORARY = (600, 600)  # seconds: how often, and from what age, Gradio's copies of uploads go
+MANY = 32  # handlers of one kind at once; Gradio's own default is one
+
+# A page event is not an API endpoint, and draws no progress over what it changes.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@cache
+def script() -> str:
+    """What every HTML component runs when it loads."""
+    return (HERE / "page.js").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The page's components."""
+
+    place: gr.State
+    drawn: gr.State
+    header: gr.HTML
+    ask: ask.AskTab
+    documents: documents.DocumentsTab
+    about: gr.HTML
+    timer: gr.Timer
+
+    def screen(self) -> list[Any]:
+        """The outputs of a Screen, in its order."""
+        tab = self.ask
+        return [self.place, self.header, tab.chats, tab.conversation, tab.live, tab.source,
+                self.documents.listing, tab.scope, self.drawn]  # fmt: skip
+
+    def step(self) -> list[Any]:
+        """The outputs of a Step, in its order."""
+        tab = self.ask
+        return [self.place, tab.conversation, tab.live, tab.chats, tab.question, tab.ask, tab.stop]
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """The whole page over `desk`."""
+    with gr.Blocks(title="Orbweaver", analytics_enabled=False, delete_cache=TEMPORARY) as page:
+        parts = _layout(desk.service.settings.mode)
+        _wire(page, parts, desk, Asking(desk))
+    page.queue(default_concurrency_limit=MANY, api_open=False)
+    return page
+
+
+def _layout(mode: AnswerMode) -> Parts:
+    header = gr.HTML(elem_id="header", apply_default_css=False, js_on_load=script())
+    with gr.Tabs(elem_id="tabs"):
+        with gr.Tab("Ask"):
+            ask_tab = ask.build(script(), mode)
+        with gr.Tab("Documents"):
+            documents_tab = documents.build(script())
+        with gr.Tab("About"):
+            said = gr.HTML(elem_id="about", apply_default_css=False, js_on_load=None)
+    place, drawn, timer = gr.State(Place()), gr.State(""), gr.Timer(REFRESH_SECONDS)
+    return Parts(place, drawn, header, ask_tab, documents_tab, said, timer)
+
+
+def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
+    """Which event calls what. Gradio fills arguments annotated with its own types by itself."""
+    tab, place = parts.ask, parts.place
+    asked = [place, tab.question, tab.mode, tab.scope]
+
+    def arrive(request: gr.Request) -> Screen:
+        return desk.arrive(dict(request.query_params))
+
+    def act(place: Place, event: gr.EventData, request: gr.Request) -> Screen:
+        return asking.move(place, event._data, str(request.session_hash))
+
+    def typed(
+        place: Place, question: str, mode: str, scope: list[str], request: gr.Request
+    ) -> Iterator[Step]:
+        yield from asking.ask(place, question, mode, scope, str(request.session_hash))
+
+    def example(
+        place: Place, mode: str, scope: list[str], event: gr.EventData, request: gr.Request
+    ) -> Iterator[Step]:
+        yield from asking.ask(place, event.question, mode, scope, str(request.session_hash))
+
+    def stop(request: gr.Request) -> None:
+        asking.stop(str(request.session_hash))
+
+    def show(place: Place, event: gr.EventData) -> Iterator[Html]:
+        yield from desk.show(place, event._data)
+
+    page.load(arrive, None, parts.screen(), **QUIET)
+    for clicked in (parts.header, tab.chats, tab.conversation, parts.documents.listing):
+        clicked.click(act, place, parts.screen(), trigger_mode="multiple", **QUIET)
+    gr.on([tab.question.submit, tab.ask.click], typed, asked, parts.step(), **QUIET)
+    tab.conversation.submit(example, [place, tab.mode, tab.scope], parts.step(), **QUIET)
+    tab.stop.click(stop, None, None, queue=False, **QUIET)
+    for pointing in (tab.conversation, tab.live, tab.source):
+        pointing.select(show, place, tab.source, trigger_mode="always_last", **QUIET)
+    _wire_documents(parts, desk)
+
+
+def _wire_documents(parts: Parts, desk: Desk) -> None:
+    """Dropped files, and what changes by itself while the worker reads them."""
+    tab, place = parts.documents, parts.place
+    files, scope = tab.files, parts.ask.scope
+    changed = [parts.header, parts.ask.conversation, tab.listing, scope, parts.drawn]
+    files.upload(desk.add, [place, files], [files, tab.notes, tab.listing], **QUIET)
+    parts.timer.tick(desk.refresh, [place, parts.drawn, scope], changed, **QUIET)
+    parts.timer.tick(lambda: about.text(desk.service), None, parts.about, **QUIET)
