@@ -38,15 +38,25 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class PageBreak:
-    """What follows is on the next page, slide or sheet."""
+class PageStart:
+    """What follows is on the next page or slide, or on the first."""
 
 
-Block = Heading | Paragraph | Item | Row | PageBreak
+Block = Heading | Paragraph | Item | Row | PageStart
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a reader makes of a file; its blocks may still have to be read. Title "" if unknown."""
+
+    title: str
+    blocks: Iterable[Block]
+
 
 # Control characters and halves of surrogate pairs say nothing and break JSON and SQLite.
 _UNREADABLE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\ufeff\ufffe\uffff\ud800-\udfff]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\ufeff\ufffe\uffff\ud800-\udfff"
+    r"\u00ad\u200b\u2060-\u2064]"  # soft hyphens and other marks without width
 )
 _LINE_END = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 _BLANKS = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
@@ -64,30 +74,30 @@ def one_line(text: str) -> str:
 
 
 def render(blocks: Iterable[Block], limit: int) -> tuple[str, tuple[int, ...]]:
-    """The text of `blocks` and where its pages start (empty if there is no page break).
+    """The text of `blocks` and where its pages start (empty if there are no pages).
 
     Raises ParseFailure once the text is longer than `limit` characters.
     """
     parts: list[str] = []
-    starts = [0]
+    starts: list[int] = []
     length = 0
     tight = False  # whether the last part was an item or a row
     for block in blocks:
-        if isinstance(block, PageBreak):
+        if isinstance(block, PageStart):
             starts.append(length + 2 if length else 0)
+            tight = False
             continue
         text = _text_of(block)
         if not text:
             continue
         is_line = isinstance(block, Item | Row)
-        gap = "" if not length else "\n" if tight and is_line and starts[-1] < length else "\n\n"
+        gap = "" if not length else "\n" if tight and is_line else "\n\n"
         parts += [gap, text]
         length += len(gap) + len(text)
         tight = is_line
         if length > limit:
             raise ParseFailure(f"more than {limit:,} characters of text")
-    starts = [min(start, length) for start in starts]
-    return "".join(parts), tuple(starts) if len(starts) > 1 else ()
+    return "".join(parts), tuple(min(start, length) for start in starts)
 
 
 def _text_of(block: Heading | Paragraph | Item | Row) -> str:

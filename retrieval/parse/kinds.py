@@ -19,6 +19,8 @@ class Kind(StrEnum):
     PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
     XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     ODT = "application/vnd.oasis.opendocument.text"
+    ODS = "application/vnd.oasis.opendocument.spreadsheet"
+    ODP = "application/vnd.oasis.opendocument.presentation"
     EPUB = "application/epub+zip"
     XLS = "application/vnd.ms-excel"
     OUTLOOK = "application/vnd.ms-outlook"
@@ -38,6 +40,7 @@ _TEXT_BY_SUFFIX = {
     ".csv": Kind.DELIMITED, ".tsv": Kind.DELIMITED, ".tab": Kind.DELIMITED,
     ".md": Kind.MARKDOWN, ".markdown": Kind.MARKDOWN, ".mdown": Kind.MARKDOWN,
     ".htm": Kind.HTML, ".html": Kind.HTML,
+    ".xml": Kind.XML, ".rss": Kind.XML, ".atom": Kind.XML,
 }  # fmt: skip
 
 _IN_CONTENT_TYPES = (
@@ -45,11 +48,7 @@ _IN_CONTENT_TYPES = (
     (rb"presentationml.(?:presentation|slideshow|template)|ms-powerpoint.[a-z]+.macro", Kind.PPTX),
     (rb"spreadsheetml.(?:sheet|template)|ms-excel.(?:sheet|template).macro", Kind.XLSX),
 )
-_BY_MIMETYPE = {b"application/epub+zip": Kind.EPUB, Kind.ODT.encode(): Kind.ODT}
-_NAMES_BY_MIMETYPE = {
-    b"application/vnd.oasis.opendocument.spreadsheet": "ODS (OpenDocument spreadsheet)",
-    b"application/vnd.oasis.opendocument.presentation": "ODP (OpenDocument presentation)",
-}
+_BY_MIMETYPE = {kind.encode(): kind for kind in (Kind.EPUB, Kind.ODT, Kind.ODS, Kind.ODP)}
 
 _UNSUPPORTED = (
     (rb"\x89PNG", "PNG image"),
@@ -114,8 +113,7 @@ def _inside_zip(path: Path) -> Kind:
         return _BY_MIMETYPE[mimetype]
     if "META-INF/container.xml" in names:
         return Kind.EPUB
-    unsupported = _NAMES_BY_MIMETYPE.get(mimetype, "ZIP archive")
-    raise ParseFailure(f"unsupported type: {unsupported}")
+    raise ParseFailure("unsupported type: ZIP archive")
 
 
 def _first_bytes(archive: zipfile.ZipFile, member: str) -> bytes:
@@ -160,11 +158,13 @@ def _kind_of_text(head: str, suffix: str) -> Kind:
         return Kind.HTML
     if start.startswith("<?xml"):
         return Kind.XML
-    if suffix in (".html", ".htm") and not _TAG.search(head):
-        return Kind.TEXT
-    if suffix in _TEXT_BY_SUFFIX:
-        return _TEXT_BY_SUFFIX[suffix]
-    return Kind.EMAIL if _looks_like_mail(start) else Kind.TEXT
+    if _looks_like_mail(start):
+        return Kind.EMAIL
+    named = _TEXT_BY_SUFFIX.get(suffix, Kind.TEXT)
+    untrue = (named is Kind.HTML and not _TAG.search(head)) or (
+        named is Kind.XML and not start.startswith("<")
+    )
+    return Kind.TEXT if untrue else named
 
 
 def _looks_like_mail(start: str) -> bool:

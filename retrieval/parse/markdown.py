@@ -2,19 +2,26 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from retrieval.parse.blocks import Block, Heading, Item, Paragraph
+from retrieval.parse.blocks import Block, Document, Heading, Item, Paragraph
+from retrieval.parse.decode import decode
 from retrieval.parse.tables import rows
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 
 
-def markdown_blocks(text: str) -> Iterator[Block]:
-    """The blocks of a Markdown text, front matter first."""
+def read_markdown(path: Path) -> Document:
+    blocks = list(_document(decode(path.read_bytes())))
+    titles = [block.text for block in blocks if isinstance(block, Heading)]
+    return Document(titles[0] if titles else "", blocks)
+
+
+def _document(text: str) -> Iterator[Block]:
     front = _FRONT_MATTER.match(text)
     if front:
         yield Paragraph(front.group(1))

@@ -16,7 +16,8 @@ _VALUE = re.compile(r"[(\-+~<>≈$€£¥]*\s?\d[\d.,:/\-\s]*\s?(?:%|[a-zA-Z€$
 _YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[/-]\d\d(?:\d\d)?)?")
 _LOOKAHEAD = 20
 _HEADER_CHARACTERS = 80
-_KEY_VALUE = ["key", "value"]  # the header of a table whose first column names its second
+_CELL_CHARACTERS = 800  # a longer one is a text, not a value
+_KEY_VALUE = ["\0key", "\0value"]  # the header of a table whose first column names its second
 _CELLS_A_LINE = 16  # a wider row becomes several lines, each beginning with the row's first cell
 
 
@@ -48,6 +49,12 @@ def sheet_rows(grid: Iterable[Cells], *, has_header: bool) -> Iterator[Block]:
         yield from _table(chain(sample[found:], table), header, at_least_header=found)
 
 
+def is_layout(grid: Sequence[Cells]) -> bool:
+    """Whether a table only arranges a page: a single column, or cells as long as paragraphs."""
+    longest = max((len(cell) for row in grid for cell in row if cell), default=0)
+    return _width(grid) < 2 or longest > _CELL_CHARACTERS
+
+
 def _table(body: Iterable[Cells], header: list[str], *, at_least_header: bool) -> Iterator[Block]:
     empty = True
     for row in body:
@@ -59,14 +66,18 @@ def _table(body: Iterable[Cells], header: list[str], *, at_least_header: bool) -
 
 def _lines(row: Cells, header: list[str]) -> Iterator[Block]:
     """The row as one line, or several if it is very wide."""
-    if header == _KEY_VALUE and len(row) == 2 and row[0] and row[1]:
-        yield Row(((row[0], row[1]),))
+    if header == _KEY_VALUE:
+        yield Row(((row[0] or "", row[1] or ""),) if len(row) == 2 and all(row) else _unnamed(row))
         return
     names = [*header, *[""] * (len(row) - len(header))]
     cells = [(name, text) for name, text in zip(names, row, strict=False) if text and text.strip()]
     yield Row(tuple(cells[:_CELLS_A_LINE]))
     for start in range(_CELLS_A_LINE, len(cells), _CELLS_A_LINE - 1):
         yield Row((cells[0], *cells[start : start + _CELLS_A_LINE - 1]))
+
+
+def _unnamed(row: Cells) -> tuple[tuple[str, str], ...]:
+    return tuple(("", text) for text in _texts(row))
 
 
 def _header(top: Sequence[Cells]) -> list[str]:
