@@ -153,6 +153,8 @@ def _config(policy: Any) -> Any:
     merging = java("org.apache.lucene.index.TieredMergePolicy")()
     merging.setForceMergeDeletesPctAllowed(0.0)  # a deletion must be gone, however small its share
     config.setMergePolicy(merging)
+    # In this thread: a merge still running in another would keep its deletions past the commit.
+    config.setMergeScheduler(java("org.apache.lucene.index.SerialMergeScheduler")())
     config.setSimilarity(similarity())
     config.setIndexDeletionPolicy(policy)
     config.setRAMBufferSizeMB(RAM_BUFFER_MB)

@@ -1,0 +1,96 @@
+"""Exact search over segments, and how segments are kept few."""
+
+import numpy as np
+import pytest
+
+from retrieval.dense import DenseSearcher
+from retrieval.segments import (
+    delete_unused,
+    mergeable,
+    read_segment,
+    segment_problem,
+    update_segments,
+)
+from retrieval.types import IndexDamaged
+
+NOTHING = (np.empty(0, np.int64), np.empty((0, 4), np.float32))
+NOBODY = np.empty(0, np.int64)
+
+
+def vectors(count, seed=0, width=4):
+    made = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def added(first, count, seed=0):
+    return np.arange(first, first + count, dtype=np.int64), vectors(count, seed)
+
+
+def test_search_equals_a_product_by_hand(tmp_path):
+    rows, made = added(10, 50)
+    searcher = DenseSearcher(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY), 4)
+    query = vectors(3, seed=1)
+    for found, scores in zip(searcher.search(query, 5), query @ made.T, strict=True):
+        best = np.argsort(-scores)[:5]
+        assert [row for row, _ in found] == rows[best].tolist()
+        assert [score for _, score in found] == pytest.approx(scores[best].tolist(), abs=1e-6)
+
+
+def test_only_chosen_rows_are_searched(tmp_path):
+    rows, made = added(1, 50)
+    searcher = DenseSearcher(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY), 4)
+    query = vectors(1, seed=1)
+    (found,) = searcher.search(query, 100, [3, 20, 41])
+    assert sorted(row for row, _ in found) == [3, 20, 41]
+    everything = dict(searcher.search(query, 50)[0])
+    assert all(score == everything[row] for row, score in found)
+    assert searcher.search(query, 5, []) == [[]]
+
+
+def test_more_than_there_is_and_nothing_at_all(tmp_path):
+    segments = update_segments(tmp_path, [], added(1, 3), NOBODY)
+    assert len(DenseSearcher(tmp_path, segments, 4).search(vectors(1), 100)[0]) == 3
+    assert DenseSearcher(tmp_path, [], 4).search(vectors(2), 5) == [[], []]
+
+
+def test_removal_rewrites_only_the_segments_it_touches(tmp_path):
+    segments = update_segments(tmp_path, [], added(1, 8), NOBODY)
+    segments = update_segments(tmp_path, segments, added(9, 4, seed=1), NOBODY)
+    assert [s.rows for s in segments] == [8, 4]
+    fewer = update_segments(tmp_path, segments, NOTHING, np.array([2, 3]))
+    assert fewer[1] == segments[1]
+    assert read_segment(tmp_path, fewer[0])[0].tolist() == [1, 4, 5, 6, 7, 8]
+    delete_unused(tmp_path, fewer)
+    assert {path.name for path in tmp_path.iterdir()} == {s.name for s in fewer}
+    gone = update_segments(tmp_path, fewer, NOTHING, np.arange(1, 13))
+    assert gone == []
+
+
+def test_small_segments_are_carried_like_a_binary_counter(tmp_path):
+    segments = []
+    for first in range(1, 65):
+        segments = update_segments(tmp_path, segments, added(first, 1, seed=first), NOBODY)
+        assert len(segments) <= 7
+    assert [s.rows for s in segments] == [64]
+    assert read_segment(tmp_path, segments[0])[0].tolist() == list(range(1, 65))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "new", "first"),
+    [([], 5, 0), ([8], 4, 1), ([8, 4], 4, 0), ([50_000], 50_000, 1), ([30_000], 30_000, 1)],
+)
+def test_what_joins(sizes, new, first):
+    assert mergeable(sizes, new) == first
+
+
+def test_damage_is_found(tmp_path):
+    (segment,) = update_segments(tmp_path, [], added(1, 8), NOBODY)
+    assert segment_problem(tmp_path, segment) is None
+    path = tmp_path / segment.name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "SHA-256" in segment_problem(tmp_path, segment)
+    path.write_bytes(content[:-4])
+    with pytest.raises(IndexDamaged):
+        read_segment(tmp_path, segment)
