@@ -9,6 +9,9 @@ _HOMES = {
     "Jamba": "model",
     "load_model": "weights",
     "save_model": "weights",
+    "Engine": "engine",
+    "SamplingParams": "sampling",
+    "SnapshotStore": "snapshots",
     "selective_scan": "scan",
 }
 

@@ -1,5 +1,6 @@
 """What a sequence remembers: windows and matrices of Mamba layers, keys and values of attention."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from jamba.config import JambaConfig
 
+Tensors = tuple[Tensor, ...]
 FIRST_CAPACITY = 256  # tokens of room for keys and values in a fresh state
 
 
@@ -59,6 +61,39 @@ class SequenceState:
         """The state before the first token: all zero, with room for `capacity` tokens."""
         layers = range(config.num_hidden_layers)
         return cls([_fresh_layer(config, i, batch, capacity) for i in layers])
+
+    def kv(self, since: int) -> Tensors:
+        """A copy of keys, values of each attention layer, of the tokens from `since` on."""
+        attention = [layer for layer in self.layers if isinstance(layer, AttentionState)]
+        if any(layer.length != self.length for layer in attention):
+            raise AssertionError("an attention layer has seen another number of tokens")
+        span = slice(since, self.length)
+        return tuple(t[:, :, span].clone() for a in attention for t in (a.keys, a.values))
+
+    def recurrent(self) -> Tensors:
+        """A copy of window, ssm of each Mamba layer."""
+        mamba = [layer for layer in self.layers if isinstance(layer, MambaState)]
+        return tuple(tensor.clone() for m in mamba for tensor in (m.window, m.ssm))
+
+    @classmethod
+    def restored(
+        cls, config: JambaConfig, edges: Sequence[Tensors], recurrent: Tensors, length: int
+    ) -> "SequenceState":
+        """A private state after `length` tokens, from `kv` of all its edges and `recurrent`."""
+        state = cls.fresh(config, capacity=length + FIRST_CAPACITY)
+        kv = 0
+        mamba = iter(recurrent)
+        for layer in state.layers:
+            if isinstance(layer, MambaState):
+                layer.window, layer.ssm = next(mamba).clone(), next(mamba).clone()
+                continue
+            for edge in edges:
+                layer.append(edge[kv], edge[kv + 1])
+            kv += 2
+            if layer.length != length:
+                raise AssertionError(f"keys of {layer.length} tokens for a state after {length}")
+        state.length = length
+        return state
 
 
 def _fresh_layer(

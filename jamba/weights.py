@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ def save_model(model: Jamba, folder: Path) -> None:
     partial = folder / "config.json.partial"
     partial.write_text(json.dumps(model.config.to_dict(), indent=2) + "\n", encoding="utf-8")
     _publish(partial, folder / "config.json")
+
+
+def fingerprint(model: Jamba) -> str:
+    """A name for exactly these weights and this architecture, the same in every process."""
+    digest = sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _publish(partial: Path, final: Path) -> None:

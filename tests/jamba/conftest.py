@@ -19,3 +19,17 @@ def model(hybrid: Pair) -> Any:
     from jamba.weights import load_model
 
     return load_model(hybrid.folder)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Tiny models run on one core: threads would only wait for each other on a busy machine."""
+    import numba
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)

@@ -1,0 +1,285 @@
+"""Text on both sides of the engine: tokenizer and chat template of a checkpoint, text from tokens.
+
+What people wrote is never parsed for control tokens: a template is rendered with slots in place of
+their words, and only the template's own text may hold control tokens.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jamba.config import JambaError
+from jamba.sequence import FinishReason
+
+if TYPE_CHECKING:
+    from jamba.engine import Engine
+    from jamba.sequence import Request
+
+LONGEST_CHARACTER = 4  # bytes of UTF-8, so at most as many tokens
+Message = Mapping[str, str]
+Document = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a prompt, tokenised by itself; only a template's may hold control tokens."""
+
+    text: str
+    is_template: bool
+    is_boundary: bool = False  # whether a snapshot is worth taking behind it
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """Token ids, and how many of them end each part that later prompts may begin with, too."""
+
+    ids: tuple[int, ...]
+    boundaries: tuple[int, ...]
+
+
+def load_tokenizer(folder: str | Path) -> "ChatTokenizer":
+    """Read tokenizer.json, tokenizer_config.json and chat_template.jinja of a model folder.
+
+    Raises JambaError naming the file that is missing or cannot be used.
+    """
+    folder = Path(folder)
+    settings = _read_json(folder / "tokenizer_config.json", optional=True)
+    template_file = folder / "chat_template.jinja"
+    template = settings.get("chat_template")
+    if template_file.exists():
+        template = template_file.read_text(encoding="utf-8")
+    if isinstance(template, list):  # several by name; the one for chats is called "default"
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    eos = _read_json(folder / "config.json", optional=True).get("eos_token_id")
+    eos = _read_json(folder / "generation_config.json", optional=True).get("eos_token_id", eos)
+    raw = _read_json(folder / "tokenizer.json")
+    try:
+        return ChatTokenizer(raw, settings, template, eos if isinstance(eos, list) else [eos])
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise JambaError(
+            f"{folder / 'tokenizer.json'}: not a usable tokenizer ({error})"
+        ) from error
+
+
+class ChatTokenizer:
+    """A checkpoint's tokenizer with its chat template."""
+
+    def __init__(
+        self,
+        raw: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        template: str | None,
+        eos_ids: Iterable[int | None],
+    ) -> None:
+        from tokenizers import Tokenizer
+
+        self._full = Tokenizer.from_str(json.dumps(raw))
+        plain = {**raw, "added_tokens": [], "post_processor": None}
+        self._plain = Tokenizer.from_str(json.dumps(plain))
+        self._control = {token["id"]: token["content"] for token in raw.get("added_tokens", [])}
+        self._names = {
+            name: value["content"] if isinstance(value, dict) else value
+            for name, value in settings.items()
+            if name.endswith("_token") and isinstance(value, (str, dict))
+        }
+        self._template = template
+        named = self._full.token_to_id(self._names.get("eos_token", ""))
+        self.eos_ids = tuple(sorted({i for i in (*eos_ids, named) if i is not None}))
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the checkpoint brings a chat template."""
+        return self._template is not None
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether the template has a place of its own for documents."""
+        from jinja2 import Environment, meta
+
+        used = meta.find_undeclared_variables(Environment().parse(self._template or ""))
+        return "documents" in used
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens written out in it stay words."""
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        if any(token in self._control for token in ids):
+            raise JambaError("this tokenizer gives control tokens for plain text; it is not safe")
+        return ids
+
+    def encode_special(self, text: str) -> list[int]:
+        """Token ids of trusted text, a template's, in which control tokens mean themselves."""
+        ids: list[int] = self._full.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without control tokens."""
+        return str(self._full.decode([i for i in ids if i not in self._control]))
+
+    def incremental(self) -> "IncrementalText":
+        """A decoder for one stream of tokens."""
+        return IncrementalText(self)
+
+    def render(
+        self, messages: Sequence[Message], documents: Sequence[Document] | None = None
+    ) -> str:
+        """The prompt as text, to look at. What the model reads comes from `encode_chat`."""
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        if self._template is None:
+            raise JambaError("the checkpoint has no chat template; lay the prompt out yourself")
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        environment.globals["raise_exception"] = _refuse
+        try:
+            return environment.from_string(self._template).render(
+                messages=[dict(message) for message in messages],
+                documents=documents and [dict(document) for document in documents],
+                add_generation_prompt=True,
+                **self._names,
+            )
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise JambaError(f"the checkpoint's chat template failed: {error}") from error
+
+    def encode_chat(
+        self, messages: Sequence[Message], documents: Sequence[Document] | None = None
+    ) -> ChatPrompt:
+        """The prompt as the template lays it out; every message and document tokenised by itself.
+
+        Boundaries: before the first document, behind each, and before the last message.
+        """
+        slots = _Slots()
+        documents = [slots.fill(document, place) for place, document in enumerate(documents or [])]
+        messages = [
+            {**message, **slots.fill({"content": message["content"]})} for message in messages
+        ]
+        return self.encode_parts(slots.parts(self.render(messages, documents or None)))
+
+    def encode_parts(self, parts: Sequence[Part]) -> ChatPrompt:
+        """Token ids of parts laid end to end, with the boundaries they declare."""
+        encoded = [
+            self.encode_special(part.text) if part.is_template else self.encode(part.text)
+            for part in parts
+        ]
+        ends = accumulate(len(ids) for ids in encoded)
+        declared = {end for end, part in zip(ends, parts, strict=True) if part.is_boundary and end}
+        return ChatPrompt(tuple(i for ids in encoded for i in ids), tuple(sorted(declared)))
+
+
+class _Slots:
+    """Stand-ins for what people wrote, which a template moves about without reading."""
+
+    def __init__(self) -> None:
+        self._nonce = secrets.token_hex(8)  # nobody can write a slot who does not know it
+        self._texts: list[str] = []
+        self._document: list[int | None] = []  # the place of the document that a text is from
+
+    def fill(self, texts: Mapping[str, str], document: int | None = None) -> dict[str, str]:
+        """The mapping with a slot in place of each text; empty ones stay."""
+        slots = {}
+        for key, text in texts.items():
+            slots[key] = f"slot{self._nonce}n{len(self._texts)}e" if text else ""
+            if text:
+                self._texts.append(text)
+                self._document.append(document)
+        return slots
+
+    def parts(self, rendered: str) -> list[Part]:
+        """Cut a rendered prompt at its slots and put the words back."""
+        pieces = re.split(f"slot{self._nonce}n([0-9]+)e", rendered)
+        between, order = pieces[0::2], [int(number) for number in pieces[1::2]]
+        sources = [self._document[number] for number in order]
+        parts = []
+        for place, number in enumerate(order):
+            source = sources[place]
+            is_last = place == len(order) - 1
+            opens_documents = source is not None and not any(s is not None for s in sources[:place])
+            closes_document = source is not None and source not in sources[place + 1 :]
+            layout = between[place].rstrip(" ")  # a space belongs to the word that follows it
+            space = between[place][len(layout) :]
+            parts.append(Part(layout, True, is_boundary=is_last or opens_documents))
+            parts.append(Part(space + self._texts[number], False, is_boundary=closes_document))
+        return [*parts, Part(between[-1], True)]
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)
+
+
+def _read_json(path: Path, optional: bool = False) -> dict[str, Any]:
+    """One JSON object of a model folder; an optional file that is absent counts as empty."""
+    if optional and not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise JambaError(f"{path}: no such file; a chat needs the checkpoint's tokenizer") from None
+    except (OSError, ValueError) as error:
+        raise JambaError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise JambaError(f"{path}: must hold one JSON object")
+    return value
+
+
+class IncrementalText:
+    """Tokens in, text out, a character only when all of its bytes are there."""
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        self._decode = tokenizer.decode
+        self._ids: list[int] = []
+        self._context = 0  # decoding starts here: spaces depend on the token before
+        self._shown = 0  # tokens before this one have been given out as text
+
+    def push(self, token: int) -> str:
+        """The text that is complete with this token; "" in the middle of a character."""
+        self._ids.append(token)
+        return self._take(len(self._ids) - self._shown >= LONGEST_CHARACTER)
+
+    def finish(self) -> str:
+        """What is left at the end of a stream: broken bytes, if anything."""
+        return self._take(True)
+
+    def _take(self, even_if_broken: bool) -> str:
+        known = self._decode(self._ids[self._context : self._shown])
+        text = self._decode(self._ids[self._context :])
+        if text.endswith("\ufffd") and not even_if_broken:
+            return ""
+        self._context, self._shown = self._shown, len(self._ids)
+        return text[len(known) :]
+
+
+def stream_text(
+    engine: "Engine", request: "Request", decoder: IncrementalText, stop: Sequence[str] = ()
+) -> Iterator[str]:
+    """The text of a request as it is made, up to the first of the `stop` strings.
+
+    Text that may be the beginning of a stop string waits until it is clear that it is not. A stop
+    string ends the request with finish_reason "stop".
+    """
+    held = ""
+    for token in engine.stream(request):
+        held += decoder.push(token)
+        end = min((at for at in map(held.find, stop) if at >= 0), default=None)
+        if end is not None:
+            engine.cancel(request, FinishReason.STOP)
+            yield from [held[:end]] if end else []
+            return
+        sure = len(held) - _begun(held, stop)
+        if sure:
+            yield held[:sure]
+            held = held[sure:]
+    if held := held + decoder.finish():
+        yield held
+
+
+def _begun(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of `text` may be the beginning of a stop string."""
+    sizes = [n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])]
+    return max(sizes, default=0)

@@ -1,0 +1,235 @@
+"""States kept at declared boundaries of prompts, to go on from when a prompt begins the same way.
+
+A leaf of the tree is evicted with its edge; an inner node loses only its state. No hit returns
+half a state.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Lock
+
+from torch import Tensor
+
+from jamba.config import JambaConfig
+from jamba.prefixes import TOKEN_BYTES, Node, as_bytes, names
+from jamba.state import SequenceState
+
+REMEMBERED = 10_000  # names of dropped prefixes, kept to say why a lookup missed
+
+
+class MissReason(StrEnum):
+    """Why a prompt, or a declared part of it, had to be read."""
+
+    OFF = "snapshots are off"
+    NEW = "not seen before"
+    EVICTED = "evicted"
+    FORGOTTEN = "forgotten"
+    TOO_LARGE = "larger than the budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The result of a lookup: a private state to go on from, if any."""
+
+    state: SequenceState | None = None
+    logits: Tensor | None = None  # (V,) after the last token of the state
+    source: str = "none"  # "none" | "memory"
+    miss_reason: MissReason | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the store did so far, in lookups, tokens and snapshots."""
+
+    lookups: int = 0
+    prompt_tokens: int = 0
+    matched_tokens: int = 0  # stored once as a beginning, whether its state was still there or not
+    restored_tokens: int = 0
+    recomputed_tokens: int = 0
+    stored: int = 0
+    evicted: int = 0
+    forgotten: int = 0
+    misses: Counter[MissReason] = field(default_factory=Counter)
+
+
+class SnapshotStore:
+    """Snapshots within a byte budget. Safe to use from any thread.
+
+    Prompts are told apart by their token ids, which are compared, and by the fingerprint of the
+    model, so that one store can serve several models.
+    """
+
+    def __init__(self, max_bytes: int = 2**30) -> None:
+        self.max_bytes = max_bytes
+        self.counters = Counters()
+        self._lock = Lock()
+        self._roots: dict[str, Node] = {}
+        self._bytes = 0
+        self._clock = 0  # ticks with every call that matters to recency
+        self._forgotten_at: dict[str, int] = {}  # tag -> clock
+        self._dropped: OrderedDict[bytes, MissReason] = OrderedDict()
+
+    @property
+    def now(self) -> int:
+        """The store's clock."""
+        return self._clock
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all snapshots."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        """How many prefixes can be gone on from."""
+        with self._lock:
+            return sum(node.recurrent is not None for node in self._nodes())
+
+    def find(
+        self,
+        fingerprint: str,
+        config: JambaConfig,
+        prompt: Sequence[int],
+        boundaries: Sequence[int],
+    ) -> Found:
+        """The state after the longest stored beginning of `prompt`; `boundaries` are ascending."""
+        tokens = as_bytes(prompt)
+        with self._lock:
+            self._clock += 1
+            known = list(self._root(fingerprint).beginnings(tokens))
+            best = max((n for n in known if n.recurrent is not None), key=_end, default=None)
+            start = 0 if best is None else best.end
+            reason = self._reason(fingerprint, tokens, boundaries, start)
+            self._count(len(prompt), max(map(_end, known)), start, reason)
+            if best is None or best.recurrent is None:
+                return Found(miss_reason=reason)
+            for node in best.path():
+                node.used_at = self._clock
+            best.hits += 1
+            edges = [node.kv for node in best.path()]
+            state = SequenceState.restored(config, edges, best.recurrent, start)
+            return Found(state, best.logits, "memory", reason)
+
+    def put(
+        self,
+        fingerprint: str,
+        prompt: Sequence[int],
+        state: SequenceState,
+        logits: Tensor,  # (V,)
+        tags: frozenset[str],
+        asked_at: int,
+    ) -> None:
+        """Store a copy of `state`, that after the first `state.length` tokens of `prompt`.
+
+        `asked_at` is `now` at the time the request came: what was forgotten since stays away.
+        """
+        end = state.length
+        if not 0 < end <= len(prompt):
+            raise AssertionError(f"a state after {end} tokens of a prompt of {len(prompt)}")
+        tokens = as_bytes(prompt[:end])
+        with self._lock:
+            if any(self._forgotten_at.get(tag, 0) > asked_at for tag in tags):
+                return
+            self._clock += 1
+            node = max(self._root(fingerprint).beginnings(tokens), key=_end)
+            if node.end < end:
+                name = names(fingerprint, tokens, [end])[end]
+                node = self._add(Node(name, tokens[node.end * TOKEN_BYTES :], end, node), state)
+            if node.recurrent is None:
+                node.recurrent, node.logits = state.recurrent(), logits.clone()
+                self._bytes += node.state_bytes
+                self.counters.stored += 1
+            node.tags |= tags
+            node.used_at = self._clock
+            self._shrink(node)
+
+    def forget(self, tag: str) -> int:
+        """Drop the snapshots of requests with this tag and all that go on from one; how many."""
+        with self._lock:
+            self._clock += 1
+            self._forgotten_at[tag] = self._clock
+            tagged = [node for node in self._nodes() if tag in node.tags]
+            tops = [node for node in tagged if not any(tag in n.tags for n in node.path()[:-1])]
+            count = sum(n.recurrent is not None for top in tops for n in top.subtree())
+            for top in tops:
+                self._remove(top, MissReason.FORGOTTEN)
+            self.counters.forgotten += count
+            return count
+
+    def _root(self, fingerprint: str) -> Node:
+        return self._roots.setdefault(fingerprint, Node(b"", b"", 0, None))
+
+    def _nodes(self) -> Iterator[Node]:
+        """Every node but the roots."""
+        return (n for root in self._roots.values() for n in root.subtree() if n.above is not None)
+
+    def _reason(
+        self, fingerprint: str, tokens: bytes, boundaries: Sequence[int], start: int
+    ) -> MissReason | None:
+        """Why no declared boundary behind `start` could be restored; None where all were."""
+        named = names(fingerprint, tokens, (end for end in boundaries if end > start))
+        for name in reversed(named.values()):
+            if name in self._dropped:
+                return self._dropped[name]
+        return MissReason.NEW if named else None
+
+    def _count(self, prompt: int, matched: int, restored: int, reason: MissReason | None) -> None:
+        counters = self.counters
+        counters.lookups += 1
+        counters.prompt_tokens += prompt
+        counters.matched_tokens += matched
+        counters.restored_tokens += restored
+        counters.recomputed_tokens += prompt - restored
+        if reason is not None:
+            counters.misses[reason] += 1
+
+    def _add(self, node: Node, state: SequenceState) -> Node:
+        """Hang a new node into the tree, with the keys and values of its edge."""
+        above = node.above
+        if above is None:
+            raise AssertionError("a root is not added")
+        node.kv = state.kv(since=above.end)
+        above.below[node.tokens] = node
+        self._bytes += node.total_bytes
+        self._dropped.pop(node.name, None)
+        return node
+
+    def _shrink(self, newest: Node) -> None:
+        """Evict until the budget holds; a state that alone exceeds it goes first."""
+        if newest.total_bytes > self.max_bytes:
+            self._evict(newest, MissReason.TOO_LARGE)
+        while self._bytes > self.max_bytes:
+            candidates = [node for node in self._nodes() if node.recurrent is not None]
+            worst = min(candidates, key=lambda n: (n.score(self._clock), n.used_at, n.name))
+            self._evict(worst, MissReason.EVICTED)
+
+    def _evict(self, node: Node, reason: MissReason) -> None:
+        self.counters.evicted += 1
+        if not node.below:
+            self._remove(node, reason)
+            return
+        self._bytes -= node.state_bytes
+        node.recurrent = node.logits = None
+        self._remember(node.name, reason)
+
+    def _remove(self, node: Node, reason: MissReason) -> None:
+        """Cut a node off with all below it, and those above that then lead nowhere."""
+        for gone in node.subtree():
+            self._bytes -= gone.total_bytes
+            self._remember(gone.name, reason)
+        above = node.above
+        if above is None:
+            raise AssertionError("a root is not removed")
+        del above.below[node.tokens]
+        if above.above is not None and above.recurrent is None and not above.below:
+            self._remove(above, reason)
+
+    def _remember(self, name: bytes, reason: MissReason) -> None:
+        self._dropped[name] = reason
+        if len(self._dropped) > REMEMBERED:
+            self._dropped.popitem(last=False)
+
+
+def _end(node: Node) -> int:
+    return node.end
