@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from jamba.engine import Engine
     from jamba.sequence import Request
 
-LONGEST_CHARACTER = 4  # bytes of UTF-8, so at most as many tokens
+ROLES = ("system", "user", "assistant", "tool")
+PATIENCE = 8  # tokens to wait for the rest of a character, which has at most four bytes
 Message = Mapping[str, str]
 Document = Mapping[str, str]
 
@@ -81,7 +82,8 @@ class ChatTokenizer:
         self._full = Tokenizer.from_str(json.dumps(raw))
         plain = {**raw, "added_tokens": [], "post_processor": None}
         self._plain = Tokenizer.from_str(json.dumps(plain))
-        self._control = {token["id"]: token["content"] for token in raw.get("added_tokens", [])}
+        self._added = {token["id"] for token in raw.get("added_tokens", [])}
+        self._special = {token["id"] for token in raw.get("added_tokens", []) if token["special"]}
         self._names = {
             name: value["content"] if isinstance(value, dict) else value
             for name, value in settings.items()
@@ -107,7 +109,7 @@ class ChatTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens written out in it stay words."""
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
-        if any(token in self._control for token in ids):
+        if any(token in self._added for token in ids):
             raise JambaError("this tokenizer gives control tokens for plain text; it is not safe")
         return ids
 
@@ -117,8 +119,8 @@ class ChatTokenizer:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, without control tokens."""
-        return str(self._full.decode([i for i in ids if i not in self._control]))
+        """The text of token ids, without special tokens."""
+        return str(self._full.decode([i for i in ids if i not in self._special]))
 
     def incremental(self) -> "IncrementalText":
         """A decoder for one stream of tokens."""
@@ -136,7 +138,7 @@ class ChatTokenizer:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
-        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _refuse
         try:
             return environment.from_string(self._template).render(
@@ -155,6 +157,7 @@ class ChatTokenizer:
 
         Boundaries: before the first document, behind each, and before the last message.
         """
+        _check_names(messages, documents or ())
         slots = _Slots()
         documents = [slots.fill(document, place) for place, document in enumerate(documents or [])]
         messages = [
@@ -213,6 +216,22 @@ def _refuse(message: str) -> None:
     raise ValueError(message)
 
 
+def _tojson(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _check_names(messages: Sequence[Message], documents: Sequence[Document]) -> None:
+    """Roles and keys end up in the template's own text, so they must be plain names."""
+    for message in messages:
+        if message.get("role") not in ROLES or "content" not in message:
+            raise JambaError(f"a message needs content and a role of {', '.join(ROLES)}")
+    for key in (key for document in documents for key in document):
+        if not re.fullmatch(r"\w[\w ]*", key):
+            raise JambaError(
+                f"a document's key may hold letters, digits, _ and spaces, not {key!r}"
+            )
+
+
 def _read_json(path: Path, optional: bool = False) -> dict[str, Any]:
     """One JSON object of a model folder; an optional file that is absent counts as empty."""
     if optional and not path.exists():
@@ -240,7 +259,7 @@ class IncrementalText:
     def push(self, token: int) -> str:
         """The text that is complete with this token; "" in the middle of a character."""
         self._ids.append(token)
-        return self._take(len(self._ids) - self._shown >= LONGEST_CHARACTER)
+        return self._take(len(self._ids) - self._shown >= PATIENCE)
 
     def finish(self) -> str:
         """What is left at the end of a stream: broken bytes, if anything."""
