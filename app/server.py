@@ -1,18 +1,21 @@
 """One ASGI application: the API, the page, and the guard around both."""
 
+import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from fastapi import FastAPI
-from fastapi.responses import Response
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from app.library import NotFound
+from app.api import add_api
 from app.sample import sample_files, sample_questions
-from app.security import Access, Guard, Sessions
+from app.security import COOKIE, SESSION_SECONDS, Access, Guard, Sessions, same_secret
 from app.service import Service
 
+WRONG_PASSWORD_SECONDS = 1.0  # makes guessing slow
 UPLOAD_BYTES = 2**30  # what Gradio takes in; the library refuses files over its own limit by name
 
 
@@ -25,10 +28,12 @@ def build_app(service: Service, access: Access) -> FastAPI:
         yield
         service.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app, sessions = FastAPI(lifespan=lifespan, openapi_url=None), Sessions()
+    add_api(app, service)
     _add_downloads(app, service)
+    _add_sign_in(app, access, sessions)
     _mount_page(app, service)
-    app.add_middleware(Guard, access=access, sessions=Sessions())
+    app.add_middleware(Guard, access=access, sessions=sessions)
     return app
 
 
@@ -56,14 +61,32 @@ def _mount_page(app: FastAPI, service: Service) -> None:
 def _add_downloads(app: FastAPI, service: Service) -> None:
     @app.get("/chats/{chat_id}.md")
     def export(chat_id: int) -> Response:
-        try:
-            chat, text = service.library.chat(chat_id), service.library.export_markdown(chat_id)
-        except NotFound as error:
-            return Response(str(error), 404, media_type="text/plain")
+        chat, text = service.library.chat(chat_id), service.library.export_markdown(chat_id)
         named = (
             f"attachment; filename=\"chat.md\"; filename*=UTF-8''{quote(chat.title, safe='')}.md"
         )
         return Response(text, media_type="text/markdown", headers={"Content-Disposition": named})
+
+
+def _add_sign_in(app: FastAPI, access: Access, sessions: Sessions) -> None:
+    from app.ui.signin import page
+
+    @app.get("/signin")
+    def ask_password() -> HTMLResponse:
+        return HTMLResponse(page())
+
+    @app.post("/signin")
+    async def sign_in(request: Request) -> Response:
+        given = (await request.form()).get("password")
+        if access.secret is None or (isinstance(given, str) and same_secret(given, access.secret)):
+            answer = RedirectResponse("/", status_code=303)
+            token, secure = sessions.issue(time.time()), request.url.scheme == "https"
+            answer.set_cookie(
+                COOKIE, token, SESSION_SECONDS, httponly=True, samesite="lax", secure=secure
+            )
+            return answer
+        await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+        return HTMLResponse(page("That is not the password."), status_code=401)
 
 
 def _digests() -> frozenset[str]:

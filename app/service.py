@@ -1,5 +1,6 @@
 """What the page and the API both do: ask a collection, and open the words behind a citation."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from retrieval.encoder import Encoder
     from retrieval.index import Index
     from retrieval.parse import ParserPool
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -231,7 +234,17 @@ class Service:
 
     def _load(self) -> None:
         _settle(self._encoder, lambda: _load_encoder(self.settings))
+        self._warm_up()
         _settle(self._model, lambda: _load_model(self.settings))
+
+    def _warm_up(self) -> None:
+        """Search once, so that the first person does not wait for the JVM and the encoder."""
+        ready = [each.id for each in self.library.collections() if each.ready]
+        try:
+            for collection_id in ready[:1]:
+                self.index(collection_id).search("warm up", k=1)
+        except Exception as error:  # whoever asks there is told
+            log.warning("cannot search collection %s: %s", ready[0], error)
 
     def _loaded_model(self) -> "LanguageModel | None":
         if not self._model.done() or self._model.exception() is not None:

@@ -7,7 +7,7 @@ import gradio as gr
 from app.types import AnswerMode
 from app.ui import source
 
-MODES = [("Quote the documents", AnswerMode.QUOTE.value), ("Answer freely", AnswerMode.FREE.value)]
+MODES = [("Quotes only", AnswerMode.QUOTE.value), ("Free answer", AnswerMode.FREE.value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class AskTab:
     ask: gr.Button
     stop: gr.Button
     mode: gr.Radio
-    scope: gr.Dropdown
+    scope: gr.HTML
     source: gr.HTML
 
 
@@ -34,7 +34,7 @@ def build(script: str, mode: AnswerMode) -> AskTab:
             conversation, live = _html("conversation", script), _html("live", script)
             with gr.Column(elem_id="composer"):
                 question, ask, stop = _question()
-                chosen, scope = _choices(mode)
+                chosen, scope = _choices(script, mode)
         with gr.Column(elem_id="source-side", scale=0, min_width=0):
             words = _html("source", script, source.CLOSED)
     return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, words)
@@ -61,8 +61,8 @@ def _question() -> tuple[gr.Textbox, gr.Button, gr.Button]:
     return question, ask, stop
 
 
-def _choices(mode: AnswerMode) -> tuple[gr.Radio, gr.Dropdown]:
-    with gr.Row(elem_id="choices", equal_height=True):
+def _choices(script: str, mode: AnswerMode) -> tuple[gr.Radio, gr.HTML]:
+    with gr.Row(elem_id="choices"):
         chosen = gr.Radio(
             MODES,
             value=mode.value,
@@ -73,17 +73,7 @@ def _choices(mode: AnswerMode) -> tuple[gr.Radio, gr.Dropdown]:
             min_width=0,
             elem_id="mode",
         )
-        scope = gr.Dropdown(
-            [],
-            value=[],
-            multiselect=True,
-            label="Only in these files",
-            show_label=False,
-            container=False,
-            scale=1,
-            min_width=0,
-            elem_id="scope",
-        )
+        scope = _html("scope", script)
     return chosen, scope
 
 

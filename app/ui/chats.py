@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 from app.library import Chat
 from app.ui.escape import Html, html, join
+from app.ui.marks import count
 
 
 def listing(chats: Sequence[Chat], current: int | None) -> Html:
     """The chats of a collection, the latest used first."""
     return html(
-        '<nav class="chats" aria-label="Chats"><button type="button" class="primary" '
-        'data-action="new-chat">New chat</button><ul>{items}</ul></nav>',
+        '<nav class="chats" aria-label="Chats"><div class="top"><button type="button" '
+        'class="primary" data-action="new-chat">New chat</button><button type="button" '
+        'class="fold" data-local="chats">{count}</button></div><ul>{items}</ul></nav>',
+        count=count(len(chats), "chat"),
         items=join(_chat(chat, chat.id == current) for chat in chats),
     )
 

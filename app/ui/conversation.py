@@ -1,6 +1,6 @@
 """Questions and their answers as HTML: sentences, numbered citations, evidence, figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from app.types import Answer, AnswerMode, Citation, RetrievedPassage, Sentence
 from app.ui.escape import Html, html, join
@@ -9,16 +9,17 @@ from app.ui.marks import count, seconds, show_button, where
 NOT_SAID = "The documents do not say."
 
 
-def turns(answers: Iterable[Answer]) -> Html:
-    """A whole conversation, oldest first."""
-    return join(turn(answer) for answer in answers)
+def turns(answers: Sequence[Answer]) -> Html:
+    """A whole conversation, oldest first; the page scrolls to the newest."""
+    return join(turn(answer, newest=answer is answers[-1]) for answer in answers)
 
 
-def turn(answer: Answer) -> Html:
+def turn(answer: Answer, *, newest: bool = False) -> Html:
     """One question with its finished answer."""
     return html(
-        '<article class="turn">{question}<div class="answer is-{mode}">{body}</div>'
+        '<article class="turn"{bring}>{question}<div class="answer is-{mode}">{body}</div>'
         "{sources}{evidence}{figures}</article>",
+        bring=html(" data-bring") if newest else Html(),
         question=_question(answer.question),
         mode=answer.mode.value,
         body=_body(answer),
@@ -140,8 +141,12 @@ def _passage(passage: RetrievedPassage) -> Html:
         '<li><div class="head">{button}{scores}</div><p>{text}</p></li>',
         button=show_button("place", html("<bdi>{place}</bdi>", place=place), passage, place),
         scores=_scores(passage),
-        text=passage.text,
+        text=_without_blank_lines(passage.text),
     )
+
+
+def _without_blank_lines(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 def _scores(passage: RetrievedPassage) -> Html:

@@ -11,12 +11,14 @@ import gradio as gr
 from app.library import DocumentRow, LibraryError, NotFound, State
 from app.service import Loading, Service
 from app.types import OrbweaverError
-from app.ui import chats, conversation, documents, header, source, welcome
+from app.ui import chats, conversation, documents, header, scope, source, welcome
 from app.ui.escape import Html, html
 from app.ui.place import Place, number
 from retrieval.types import RetrievalError
 
 log = logging.getLogger(__name__)
+
+SAME = gr.skip()  # leaves an output as it is
 
 
 class Screen(NamedTuple):
@@ -30,7 +32,20 @@ class Screen(NamedTuple):
     source: Any
     listing: Any
     scope: Any
+    chosen: Any
     drawn: Any  # what the timer compares with, to redraw only what changed
+
+
+class Refreshed(NamedTuple):
+    """What the timer may change, in the order of its outputs."""
+
+    place: Any
+    header: Any
+    conversation: Any
+    listing: Any
+    scope: Any
+    chosen: Any
+    drawn: Any
 
 
 class Desk:
@@ -65,7 +80,11 @@ class Desk:
         except OrbweaverError as error:
             return self.screen(self._existing(place), str(error))
         shown = self.screen(after)
-        return shown if after != place else shown._replace(live=gr.skip(), scope=gr.skip())
+        return (
+            shown
+            if after != place
+            else shown._replace(live=SAME, source=SAME, scope=SAME, chosen=SAME)
+        )
 
     def screen(self, place: Place, notice: str | None = None) -> Screen:
         """All that a tab at `place` shows."""
@@ -78,30 +97,35 @@ class Desk:
             live=Html(),
             source=source.CLOSED,
             listing=documents.listing(rows),
-            scope=gr.update(choices=_choices(rows), value=[]),
+            scope=scope.picker(rows, ()),
+            chosen=(),
             drawn=self._drawn(place, rows),
         )
 
-    def refresh(self, place: Place, drawn: str, scope: Sequence[str]) -> tuple[Any, ...]:
-        """What changed since `drawn`: header, conversation, listing, scope and the new `drawn`."""
+    def refresh(self, place: Place, chosen: Sequence[str], drawn: str) -> Refreshed:
+        """What changed since `drawn`, which the timer got the last time."""
         try:
             rows = self._rows(place)
         except NotFound:  # another tab deleted the collection
-            shown = self.screen(self._existing(place))
-            return (shown.header, shown.conversation, shown.listing, shown.scope, shown.drawn)
+            place = self._existing(place)
+            rows = self._rows(place)
         now = self._drawn(place, rows)
         if now == drawn:
-            return (gr.skip(),) * 5
-        choices = _choices(rows)
-        ready = {digest for _, digest in choices}
-        kept = [digest for digest in scope if digest in ready]
-        return (
-            self._bar(place, None),
-            self.conversation(place) if place.chat is None else gr.skip(),
-            documents.listing(rows),
-            gr.update(choices=choices, value=kept),
-            now,
+            return Refreshed(*[SAME] * len(Refreshed._fields))
+        kept = _still_ready(rows, chosen)
+        return Refreshed(
+            place=place,
+            header=self._bar(place, None),
+            conversation=self.conversation(place) if place.chat is None else SAME,
+            listing=documents.listing(rows),
+            scope=scope.picker(rows, kept),
+            chosen=kept,
+            drawn=now,
         )
+
+    def limit(self, place: Place, chosen: Sequence[str]) -> tuple[str, ...]:
+        """The documents that answers are limited to from now on."""
+        return _still_ready(self._rows(place), chosen)
 
     def add(self, place: Place, paths: Sequence[str]) -> tuple[None, Html, Html]:
         """Take dropped files in: clears the field, says what was refused, and lists the rest."""
@@ -148,7 +172,7 @@ class Desk:
     def conversation(self, place: Place) -> Html:
         """The chat so far, or how to start one; it carries the place into the page's address."""
         if place.chat is not None:
-            said = conversation.turns(each.answer for each in self.library.messages(place.chat))
+            said = conversation.turns([each.answer for each in self.library.messages(place.chat)])
         else:
             said = self._welcome(place)
         return html('<div data-place="{place}">{said}</div>', place=place.address(), said=said)
@@ -235,8 +259,9 @@ WORKER_DOWN = (
 )
 
 
-def _choices(rows: Sequence[DocumentRow]) -> list[tuple[str, str]]:
-    return [(row.name, row.digest) for row in rows if row.state is State.READY]
+def _still_ready(rows: Sequence[DocumentRow], chosen: Sequence[str]) -> tuple[str, ...]:
+    ready = {row.digest for row in rows if row.state is State.READY}
+    return tuple(digest for digest in chosen if digest in ready)
 
 
 def _id(data: Mapping[str, str]) -> int:

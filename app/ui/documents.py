@@ -36,7 +36,13 @@ class DocumentsTab:
 def build(script: str) -> DocumentsTab:
     """Lay out the tab; `script` is what HTML components run."""
     return DocumentsTab(
-        files=gr.File(file_count="multiple", label="Add files", elem_id="add-files", height=150),
+        files=gr.File(
+            file_count="multiple",
+            label="Add files",
+            show_label=False,
+            elem_id="add-files",
+            height=140,
+        ),
         notes=gr.HTML(elem_id="import-notes", apply_default_css=False, js_on_load=None),
         listing=gr.HTML(EMPTY, elem_id="documents", apply_default_css=False, js_on_load=script),
     )

@@ -4,7 +4,7 @@
 //   data-confirm  a question to answer with yes first      data-prompt  a text to type first
 //   data-local    something that needs no server
 // Gradio's event for an action, where it is not "click".
-const EVENTS = { show: "select", close: "select", ask: "submit" };
+const EVENTS = { show: "select", close: "select", ask: "submit", limit: "limit" };
 const THEME = "orbweaver-theme";
 
 function setTheme(name) {
@@ -69,6 +69,14 @@ async function act(target) {
   trigger(EVENTS[data.action] ?? "click", data);
 }
 
+// Ticking a file tells the server all that are ticked; the list stays open and only its summary changes.
+function limit(details) {
+  const chosen = [...details.querySelectorAll("input:checked")].map((box) => box.value);
+  const files = `Only ${chosen.length} ${chosen.length === 1 ? "file" : "files"}`;
+  details.querySelector("[data-chosen]").textContent = chosen.length ? files : "All files";
+  trigger(EVENTS.limit, { chosen });
+}
+
 function closeMenus(except) {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (menu !== except) menu.open = false;
@@ -84,29 +92,33 @@ function drawn() {
     frame.scrollTop += distance - frame.clientHeight / 3;
   }
   element.querySelector("[data-take-focus]")?.focus({ preventScroll: true });
-  element.querySelector("[data-bring]")?.scrollIntoView({ block: "start", behavior: "smooth" });
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  element.querySelector("[data-bring]")?.scrollIntoView({ block: "start", behavior });
   const place = element.querySelector("[data-place]")?.dataset.place;
   if (place !== undefined) history.replaceState(null, "", place || location.pathname);
 }
 
 element.addEventListener("click", (event) => {
   const target = event.target.closest("button[data-action], button[data-local]");
-  closeMenus(event.target.closest("details.menu"));
   if (!target) return;
   if (target.dataset.local === "theme") toggleTheme();
   if (target.dataset.local === "documents") openTab("Documents");
-  if (target.closest("details.menu")) closeMenus(null);
   if (target.dataset.action === "close") window.orbweaverOpener?.focus();
+  if (target.dataset.local === "chats") target.closest("nav").classList.toggle("is-open");
   if (target.dataset.action) act(target);
+  const menu = target.closest("details.menu");
+  if (menu) menu.open = false;
 });
 element.addEventListener("change", (event) => {
   if (event.target.matches("select[data-action]")) act(event.target);
+  if (event.target.matches("input[data-action='limit']")) limit(event.target.closest("details"));
 });
 element.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   closeMenus(null);
   element.querySelector("button[data-action='close']")?.click();
 });
+document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 watch("value", drawn);
 if (localStorage.getItem(THEME)) setTheme(localStorage.getItem(THEME));
 drawn();

@@ -35,6 +35,7 @@ class Parts:
     """The page's components."""
 
     place: gr.State
+    chosen: gr.State  # ids of the documents that answers are limited to
     drawn: gr.State
     header: gr.HTML
     ask: ask.AskTab
@@ -46,7 +47,7 @@ class Parts:
         """The outputs of a Screen, in its order."""
         tab = self.ask
         return [self.place, self.header, tab.chats, tab.conversation, tab.live, tab.source,
-                self.documents.listing, tab.scope, self.drawn]  # fmt: skip
+                self.documents.listing, tab.scope, self.chosen, self.drawn]  # fmt: skip
 
     def step(self) -> list[Any]:
         """The outputs of a Step, in its order."""
@@ -72,14 +73,15 @@ def _layout(mode: AnswerMode) -> Parts:
             documents_tab = documents.build(script())
         with gr.Tab("About"):
             said = gr.HTML(elem_id="about", apply_default_css=False, js_on_load=None)
-    place, drawn, timer = gr.State(Place()), gr.State(""), gr.Timer(REFRESH_SECONDS)
-    return Parts(place, drawn, header, ask_tab, documents_tab, said, timer)
+    place, chosen, drawn = gr.State(Place()), gr.State(()), gr.State("")
+    timer = gr.Timer(REFRESH_SECONDS)
+    return Parts(place, chosen, drawn, header, ask_tab, documents_tab, said, timer)
 
 
 def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
     """Which event calls what. Gradio fills arguments annotated with its own types by itself."""
     tab, place = parts.ask, parts.place
-    asked = [place, tab.question, tab.mode, tab.scope]
+    asked = [place, tab.question, tab.mode, parts.chosen]
 
     def arrive(request: gr.Request) -> Screen:
         return desk.arrive(dict(request.query_params))
@@ -88,14 +90,18 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
         return asking.move(place, event._data, str(request.session_hash))
 
     def typed(
-        place: Place, question: str, mode: str, scope: list[str], request: gr.Request
+        place: Place, question: str, mode: str, chosen: tuple[str, ...], request: gr.Request
     ) -> Iterator[Step]:
-        yield from asking.ask(place, question, mode, scope, str(request.session_hash))
+        yield from asking.ask(place, question, mode, chosen, str(request.session_hash))
 
     def example(
-        place: Place, mode: str, scope: list[str], event: gr.EventData, request: gr.Request
+        place: Place,
+        mode: str,
+        chosen: tuple[str, ...],
+        event: gr.EventData,
+        request: gr.Request,
     ) -> Iterator[Step]:
-        yield from asking.ask(place, event.question, mode, scope, str(request.session_hash))
+        yield from asking.ask(place, event.question, mode, chosen, str(request.session_hash))
 
     def stop(request: gr.Request) -> None:
         asking.stop(str(request.session_hash))
@@ -103,11 +109,15 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
     def show(place: Place, event: gr.EventData) -> Iterator[Html]:
         yield from desk.show(place, event._data)
 
+    def limit(place: Place, event: gr.EventData) -> tuple[str, ...]:
+        return desk.limit(place, event.chosen)
+
     page.load(arrive, None, parts.screen(), **QUIET)
     for clicked in (parts.header, tab.chats, tab.conversation, parts.documents.listing):
         clicked.click(act, place, parts.screen(), trigger_mode="multiple", **QUIET)
     gr.on([tab.question.submit, tab.ask.click], typed, asked, parts.step(), **QUIET)
-    tab.conversation.submit(example, [place, tab.mode, tab.scope], parts.step(), **QUIET)
+    tab.conversation.submit(example, [place, tab.mode, parts.chosen], parts.step(), **QUIET)
+    tab.scope.limit(limit, place, parts.chosen, trigger_mode="always_last", **QUIET)
     tab.stop.click(stop, None, None, queue=False, **QUIET)
     for pointing in (tab.conversation, tab.live, tab.source):
         pointing.select(show, place, tab.source, trigger_mode="always_last", **QUIET)
@@ -117,8 +127,8 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
 def _wire_documents(parts: Parts, desk: Desk) -> None:
     """Dropped files, and what changes by itself while the worker reads them."""
     tab, place = parts.documents, parts.place
-    files, scope = tab.files, parts.ask.scope
-    changed = [parts.header, parts.ask.conversation, tab.listing, scope, parts.drawn]
-    files.upload(desk.add, [place, files], [files, tab.notes, tab.listing], **QUIET)
-    parts.timer.tick(desk.refresh, [place, parts.drawn, scope], changed, **QUIET)
+    seen = [place, parts.chosen, parts.drawn]
+    changed = [place, parts.header, parts.ask.conversation, tab.listing, parts.ask.scope, *seen[1:]]
+    tab.files.upload(desk.add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
+    parts.timer.tick(desk.refresh, seen, changed, **QUIET)
     parts.timer.tick(lambda: about.text(desk.service), None, parts.about, **QUIET)
