@@ -1,6 +1,8 @@
-"""Exact nearest vectors by inner product, with FAISS."""
+"""Exact nearest vectors by inner product, with FAISS: one flat index for each segment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +14,25 @@ from retrieval.segments import Rows, Vectors, read_segment
 DECIMALS = 6  # float32 sums differ beyond this between one query and a batch of them
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment in memory: `rows[i]` is the passage of the index's vector i."""
+
+    rows: Rows
+    index: Any
+
+
 class DenseSearcher:
     """All segments of one generation in memory; safe to call from any thread."""
 
-    def __init__(self, folder: Path, segments: Sequence[Segment], dimension: int) -> None:
-        """Read the segments; raises IndexDamaged where one is not what was written."""
-        import faiss
-
-        self._faiss = faiss
-        self._index = faiss.IndexFlatIP(dimension)
-        parts: list[Rows] = [np.empty(0, np.int64)]
-        for segment in segments:
-            rows, vectors = read_segment(folder, segment)
-            self._index.add(vectors)
-            parts.append(rows)
-        self._rows: Rows = np.concatenate(parts)  # ascending, position -> row
+    def __init__(
+        self, folder: Path, segments: Sequence[Segment], loaded: Mapping[str, Part]
+    ) -> None:
+        """Read the segments that are not `loaded`; raises IndexDamaged, or FileNotFoundError."""
+        self.parts = {s.name: loaded.get(s.name) or _load(folder, s) for s in segments}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(len(part.rows) for part in self.parts.values())
 
     def search(
         self, queries: Vectors, k: int, rows: Sequence[int] | None = None
@@ -38,31 +41,45 @@ class DenseSearcher:
 
         With `rows`, only those are looked at, exactly.
         """
-        k = min(k, len(self._rows))
-        if k < 1 or not len(queries):
-            return [[] for _ in queries]
-        chosen = {} if rows is None else {"params": self._only(rows)}
-        scores, positions = self._index.search(queries, k, **chosen)
-        return [self._ranked(*found) for found in zip(scores, positions, strict=True)]
-
-    def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
-        """Scores of these rows for one query (d,); all of `rows` must be in the index."""
-        positions = np.searchsorted(self._rows, np.asarray(rows, np.int64))
-        if not len(positions):
+        if not len(queries):
             return []
-        vectors = self._index.reconstruct_batch(positions)  # (n, d)
-        return [round(float(score), DECIMALS) for score in vectors @ query]
+        chosen = None if rows is None else np.array(sorted(rows), np.int64)
+        found = [_search(part, queries, k, chosen) for part in self.parts.values()]
+        merged = [list(chain.from_iterable(part[i] for part in found)) for i in range(len(queries))]
+        return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in merged]
 
-    def _ranked(self, scores: Any, positions: Any) -> list[tuple[int, float]]:
-        found = [
-            (int(self._rows[position]), round(float(score), DECIMALS))
-            for score, position in zip(scores, positions, strict=True)
+
+def _load(folder: Path, segment: Segment) -> Part:
+    import faiss
+
+    rows, vectors = read_segment(folder, segment)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return Part(rows, index)
+
+
+def _search(
+    part: Part, queries: Vectors, k: int, chosen: Rows | None
+) -> list[list[tuple[int, float]]]:
+    """The best `k` of one segment for each query, in no particular order."""
+    k = min(k, len(part.rows))
+    if chosen is None:
+        scores, positions = part.index.search(queries, k)
+    else:
+        scores, positions = part.index.search(queries, k, params=_only(part, chosen))
+    return [
+        [
+            (int(part.rows[position]), round(float(score), DECIMALS))
+            for score, position in zip(*found, strict=True)
             if position >= 0  # FAISS pads short results with -1
         ]
-        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+        for found in zip(scores, positions, strict=True)
+    ]
 
-    def _only(self, rows: Sequence[int]) -> Any:
-        positions = np.searchsorted(self._rows, np.asarray(sorted(rows), np.int64))
-        selector: Any = self._faiss.IDSelectorBatch(positions)
-        parameters: Any = self._faiss.SearchParameters
-        return parameters(sel=selector)
+
+def _only(part: Part, chosen: Rows) -> Any:
+    import faiss
+
+    positions = np.flatnonzero(np.isin(part.rows, chosen, assume_unique=True))
+    parameters: Any = faiss.SearchParameters
+    return parameters(sel=faiss.IDSelectorBatch(positions))

@@ -5,18 +5,17 @@ on theirs.
 """
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from retrieval.bm25 import Bm25Searcher
-from retrieval.dense import DenseSearcher
+from retrieval.dense import DenseSearcher, Part
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse
 from retrieval.manifest import describe
 from retrieval.records import Scored
-from retrieval.segments import Vectors
 from retrieval.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
 from retrieval.writer import DENSE, LUCENE, check_encoder
@@ -34,7 +33,7 @@ class Index:
         self._store = store
         self._encoder = encoder
         self._lock = threading.Lock()
-        self._current = _newest(path, store)
+        self._current = _newest(path, store, {})
 
     @classmethod
     def open(cls, path: Path, encoder: Encoder | None = None) -> "Index":
@@ -120,7 +119,8 @@ class Index:
         with self._lock:
             if self._store.generation == self._current.number:
                 return False
-            old, self._current = self._current, _newest(self.path, self._store)
+            old = self._current
+            self._current = _newest(self.path, self._store, old.loaded)
         old.retire()
         return True
 
@@ -139,9 +139,14 @@ class Index:
         if k < 1:
             raise RetrievalError(f"k must be at least 1, not {k}")
         depth = max(k, DEPTH) if mode is Mode.HYBRID else k
-        with self._reading() as generation:
-            dense = self._dense(generation, questions, depth, mode, documents)
-            lexical = self._lexical(generation, questions, depth, mode, documents)
+        try:
+            with self._reading() as generation:
+                dense = self._dense(generation, questions, depth, mode, documents)
+                lexical = self._lexical(generation, questions, depth, mode, documents)
+        except FileNotFoundError as error:  # vectors not read yet, and a writer has replaced them
+            if not self.refresh():
+                raise IndexDamaged(f"{self.path}: {error.filename or error} is missing") from error
+            return self._search(questions, k, mode, documents)
         if mode is Mode.BM25 or dense is None:
             found = [alone("bm25", hits, k) for hits in lexical]
         elif mode is Mode.DENSE:
@@ -173,18 +178,15 @@ class Index:
         """Dense hits for each question; None where the search does not use vectors."""
         if mode is Mode.BM25 or (mode is Mode.HYBRID and self._store.encoder is None):
             return None
-        vectors = self._questions(questions)
+        vectors = self.encoder.encode_queries(questions)
         rows = None if documents is None else self._store.rows_of_documents(documents)
-        found = generation.dense(self.encoder.dimension).search(vectors, depth, rows)
+        found = generation.dense().search(vectors, depth, rows)
         ids = self._store.ids_of_rows({row for hits in found for row, _ in hits})
         blank = [not question.strip() for question in questions]
         return [
             [] if empty else [Scored(ids[row], score) for row, score in hits if row in ids]
             for empty, hits in zip(blank, found, strict=True)
         ]
-
-    def _questions(self, questions: Sequence[str]) -> Vectors:
-        return self.encoder.encode_queries(questions)
 
     def _stored(self, found: list[list[Hit]]) -> list[list[Hit]]:
         """Without passages that were removed since the generation was opened."""
@@ -205,8 +207,9 @@ class Index:
 class _Generation:
     """The searchers of one generation; closed when retired and no search is using them."""
 
-    def __init__(self, path: Path, store: Store) -> None:
+    def __init__(self, path: Path, store: Store, loaded: Mapping[str, Part]) -> None:
         self.number = store.generation
+        self.loaded = loaded  # segments in memory; most outlive a generation
         self._segments = store.segments()
         self._path = path
         self._users = 1  # the index itself
@@ -214,11 +217,12 @@ class _Generation:
         self._dense: DenseSearcher | None = None
         self.bm25 = Bm25Searcher(path / LUCENE, self.number)
 
-    def dense(self, dimension: int) -> DenseSearcher:
+    def dense(self) -> DenseSearcher:
         """The vectors, read on first use."""
         with self._lock:
             if self._dense is None:
-                self._dense = DenseSearcher(self._path / DENSE, self._segments, dimension)
+                self._dense = DenseSearcher(self._path / DENSE, self._segments, self.loaded)
+                self.loaded = self._dense.parts
             return self._dense
 
     def enter(self) -> None:
@@ -237,13 +241,13 @@ class _Generation:
         self.leave()
 
 
-def _newest(path: Path, store: Store) -> _Generation:
+def _newest(path: Path, store: Store, loaded: Mapping[str, Part]) -> _Generation:
     """Open the committed generation, again if a writer commits another one meanwhile."""
     for attempt in range(OPENING_ATTEMPTS):
         before = store.generation
         try:
-            return _Generation(path, store)
-        except (IndexDamaged, FileNotFoundError):
+            return _Generation(path, store, loaded)
+        except IndexDamaged:
             if store.generation == before or attempt == OPENING_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from retrieval.types import RetrievalError
+from retrieval.types import IndexDamaged, RetrievalError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,10 +48,7 @@ def on_java_thread(function: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:
             if type(error).__name__ != "JavaException":  # its module cannot be imported before
                 raise
-            reason = str(error).splitlines()[0]
-            raise RetrievalError(
-                f"Lucene: {reason}; is the disk full or the index moved?"
-            ) from error
+            raise _plain(error) from error
 
     return call
 
@@ -60,6 +57,13 @@ def on_java_thread(function: Callable[P, R]) -> Callable[P, R]:
 def java(name: str) -> Any:
     """The Java class `name`; only on the Java thread."""
     return _autoclass()(name)
+
+
+def _plain(error: Exception) -> RetrievalError:
+    reason = str(error).splitlines()[0].removeprefix("JVM exception occurred: ")
+    if "CorruptIndex" in reason or "IndexFormat" in reason or "EOFException" in reason:
+        return IndexDamaged(f"Lucene: {reason}; build the index again")
+    return RetrievalError(f"Lucene: {reason}; is the disk full or the index moved?")
 
 
 def _thread() -> ThreadPoolExecutor:

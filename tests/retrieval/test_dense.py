@@ -26,9 +26,37 @@ def added(first, count, seed=0):
     return np.arange(first, first + count, dtype=np.int64), vectors(count, seed)
 
 
+def searcher_of(folder, segments):
+    return DenseSearcher(folder, segments, {})
+
+
+def test_several_segments_are_searched_as_one(tmp_path):
+    parts = [added(1, 30), added(31, 20, seed=1), added(51, 10, seed=2)]
+    segments = []
+    for part in parts:
+        segments = update_segments(tmp_path, segments, part, NOBODY)
+    assert len(segments) == 3
+    together = update_segments(
+        tmp_path, [], tuple(map(np.concatenate, zip(*parts, strict=True))), NOBODY
+    )
+    one, many = searcher_of(tmp_path, together), searcher_of(tmp_path, segments)
+    query = vectors(5, seed=3)
+    assert many.search(query, 12) == one.search(query, 12)
+    assert many.search(query, 12, [2, 31, 59]) == one.search(query, 12, [2, 31, 59])
+
+
+def test_segments_in_memory_are_not_read_again(tmp_path):
+    first = update_segments(tmp_path, [], added(1, 30), NOBODY)
+    searcher = searcher_of(tmp_path, first)
+    both = update_segments(tmp_path, first, added(31, 2, seed=1), NOBODY)
+    (tmp_path / first[0].name).unlink()
+    newer = DenseSearcher(tmp_path, both, searcher.parts)
+    assert len(newer) == 32
+
+
 def test_search_equals_a_product_by_hand(tmp_path):
     rows, made = added(10, 50)
-    searcher = DenseSearcher(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY), 4)
+    searcher = searcher_of(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY))
     query = vectors(3, seed=1)
     for found, scores in zip(searcher.search(query, 5), query @ made.T, strict=True):
         best = np.argsort(-scores)[:5]
@@ -38,7 +66,7 @@ def test_search_equals_a_product_by_hand(tmp_path):
 
 def test_only_chosen_rows_are_searched(tmp_path):
     rows, made = added(1, 50)
-    searcher = DenseSearcher(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY), 4)
+    searcher = searcher_of(tmp_path, update_segments(tmp_path, [], (rows, made), NOBODY))
     query = vectors(1, seed=1)
     (found,) = searcher.search(query, 100, [3, 20, 41])
     assert sorted(row for row, _ in found) == [3, 20, 41]
@@ -49,8 +77,8 @@ def test_only_chosen_rows_are_searched(tmp_path):
 
 def test_more_than_there_is_and_nothing_at_all(tmp_path):
     segments = update_segments(tmp_path, [], added(1, 3), NOBODY)
-    assert len(DenseSearcher(tmp_path, segments, 4).search(vectors(1), 100)[0]) == 3
-    assert DenseSearcher(tmp_path, [], 4).search(vectors(2), 5) == [[], []]
+    assert len(searcher_of(tmp_path, segments).search(vectors(1), 100)[0]) == 3
+    assert searcher_of(tmp_path, []).search(vectors(2), 5) == [[], []]
 
 
 def test_removal_rewrites_only_the_segments_it_touches(tmp_path):

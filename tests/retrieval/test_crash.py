@@ -1,0 +1,107 @@
+"""Killed with SIGKILL anywhere in a commit: afterwards the old index or the new one, whole."""
+
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from retrieval.index import Index
+from retrieval.types import Mode
+from retrieval.verify import verify_index
+from retrieval.writer import IndexWriter
+from tests.retrieval.conftest import TEXTS, extracted
+
+pytestmark = pytest.mark.java
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+import retrieval.writer
+from retrieval.bm25_writer import Bm25Writer
+from retrieval.encoder import load_encoder
+from retrieval.store import Store
+from retrieval.types import Extracted
+
+folder, step, when = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+owner, name = {
+    "vectors": (retrieval.writer, "update_segments"),
+    "lucene": (Bm25Writer, "commit"),
+    "sqlite": (Store, "commit"),
+    "manifest": (retrieval.writer, "write_manifest"),
+    "forget": (Bm25Writer, "forget_previous"),
+    "clean": (retrieval.writer, "delete_unused"),
+}[step]
+real = getattr(owner, name)
+
+def dying(*args, **kwargs):
+    if when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with retrieval.writer.IndexWriter(folder, load_encoder()) as writer:
+    setattr(owner, name, dying)
+    writer.remove("bees")
+    writer.add("cat", "cat.txt", Extracted("", "The miller's cat slept.", (), "text/plain"))
+    writer.commit()
+"""
+STEPS = ["vectors", "lucene", "sqlite", "manifest", "forget", "clean"]
+MOMENTS = [(step, when) for step in STEPS for when in ("before", "after")]
+COMMITTED = MOMENTS.index(("sqlite", "after"))
+FEW = [("vectors", "after"), ("lucene", "after"), ("sqlite", "after")]
+
+
+def kill_in_commit(folder, step, when):
+    done = subprocess.run([sys.executable, "-c", CHILD, folder, step, when], timeout=120)
+    assert done.returncode == -signal.SIGKILL
+
+
+def documents(folder, encoder):
+    """Ids of the documents, checked to be the same by every way of asking."""
+    index = Index.open(folder, encoder)
+    ids = {document.id for document in index.documents()}
+    lexical = index.search("orchard bees press flood cat", k=100, mode=Mode.BM25)
+    dense = index.search("orchard bees press flood cat", k=100, mode=Mode.DENSE)
+    index.close()
+    assert {hit.passage_id.split("#")[0] for hit in lexical} == ids
+    assert {hit.passage_id.split("#")[0] for hit in dense} == ids
+    return ids
+
+
+def check(folder, encoder, step, when):
+    old, new = set(TEXTS), set(TEXTS) - {"bees"} | {"cat"}
+    kill_in_commit(folder, step, when)
+    expected = new if MOMENTS.index((step, when)) >= COMMITTED else old
+    assert documents(folder, encoder) == expected
+    assert verify_index(folder) == []
+    with IndexWriter(folder, encoder) as writer:  # the next writer goes on from there
+        writer.remove("bees")
+        writer.add("cat", "cat.txt", extracted("The miller's cat slept."))
+        writer.commit()
+    assert documents(folder, encoder) == new
+    assert verify_index(folder) == []
+    assert len(list((folder / "dense").iterdir())) == len(Index.open(folder).info()["dense"])
+
+
+@pytest.mark.parametrize(("step", "when"), FEW)
+def test_a_killed_commit_leaves_old_or_new(small_index, tmp_path, encoder, step, when):
+    check(shutil.copytree(small_index, tmp_path / "copy"), encoder, step, when)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "when"), [m for m in MOMENTS if m not in FEW])
+def test_a_killed_commit_leaves_old_or_new_at_every_step(
+    small_index, tmp_path, encoder, step, when
+):
+    check(shutil.copytree(small_index, tmp_path / "copy"), encoder, step, when)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(small_index, tmp_path, encoder):
+    folder = shutil.copytree(small_index, tmp_path / "copy")
+    for step, when in MOMENTS[:COMMITTED]:
+        kill_in_commit(folder, step, when)
+        assert documents(folder, encoder) == set(TEXTS)
+        assert verify_index(folder) == []
