@@ -1,0 +1,217 @@
+"""Files -> what a small Jamba is trained on: plain text, and passages with questions and answers.
+
+Passages, questions and answers are laid out as the checkpoint's own chat template renders them,
+so that the model is asked later in the words it was trained in. Several questions follow one
+passage: it is read once for all of them.
+"""
+
+import json
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from app.prompt import SYSTEM
+from app.types import OrbweaverError
+from jamba.bpe import BOS, END_OF_TURN
+from jamba.chat import ChatTokenizer
+from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, document, pack, text_rows
+from retrieval.passages import split_passages
+from retrieval.squad import Question, read_squad
+
+UNKNOWN_ANSWER = "The documents do not say."  # what app.prompt.SYSTEM asks for
+PASSAGE_WORDS = 100
+QUESTIONS = 5  # behind one passage
+SECTION = 4000  # characters of plain text that stay in order
+HELD_OUT = 40  # one in so many examples and sections is never trained on
+HELD_OUT_ROWS = 4  # of each kind
+WITH_SYSTEM = 0.75  # of the documents begin with the system message that the application sends
+_GUTENBERG = re.compile(r"^\*\*\* ?(START|END) OF TH.*$", re.MULTILINE)
+
+
+class TrainingDataError(OrbweaverError):
+    """Training data cannot be read; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """A passage and the questions asked of it, each with its answer."""
+
+    title: str
+    text: str
+    turns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything read from files, before a token is made of it."""
+
+    texts: tuple[str, ...]
+    questions: tuple[Question, ...]
+
+
+def read_text(path: Path) -> str:
+    """A text file without a Project Gutenberg frame, one line a paragraph."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingDataError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    marks = {mark[1]: mark for mark in _GUTENBERG.finditer(text)}
+    start = marks["START"].end() if "START" in marks else 0
+    end = marks["END"].start() if "END" in marks else len(text)
+    paragraphs = re.split(r"\n\s*\n", text[start:end])
+    return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip())
+
+
+def read_questions(path: Path, split: str | None, splits: Path) -> list[Question]:
+    """A SQuAD file's questions; with `split`, of the articles that `splits` lists for tuning."""
+    questions = read_squad(path)
+    if split is None:
+        return questions
+    try:
+        titles = set(json.loads(splits.read_text(encoding="utf-8"))[split]["tuning"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingDataError(
+            f"{splits}: says nothing of what may be trained on in {split!r} ({error}); "
+            "name the file with --splits"
+        ) from None
+    return [question for question in questions if question.title in titles]
+
+
+def sections(texts: Iterable[str]) -> list[str]:
+    """Plain text in sections of whole paragraphs, in order."""
+    found: list[str] = []
+    for text in texts:
+        section = ""
+        for paragraph in text.split("\n"):
+            section += paragraph + "\n"
+            if len(section) >= SECTION:
+                found.append(section)
+                section = ""
+        if section:
+            found.append(section)
+    return found
+
+
+def question_exams(questions: Iterable[Question], rng: random.Random) -> list[Exam]:
+    """Each passage with some of its questions; one in twelve asks what the passage does not say."""
+    asked: dict[tuple[str, str], list[Question]] = defaultdict(list)
+    for question in questions:
+        if question.answers:
+            asked[question.title, question.context].append(question)
+    groups = list(asked.items())
+    exams = []
+    for (title, text), group in groups:
+        chosen = rng.sample(group, min(QUESTIONS, len(group)))
+        turns = [(question.text, question.answers[0].text) for question in chosen]
+        if rng.random() < QUESTIONS / 12:
+            (elsewhere, _), foreign = rng.choice(groups)
+            if elsewhere != title:
+                turns[rng.randrange(len(turns))] = (rng.choice(foreign).text, UNKNOWN_ANSWER)
+        exams.append(Exam(title.replace("_", " "), text, (*turns, *quote_turns(text, 2, rng))))
+    return exams
+
+
+def quoting_exams(texts: Iterable[str], rng: random.Random) -> list[Exam]:
+    """Passages of plain text with words to go on from: what teaches to copy needs no labels."""
+    exams = []
+    for text in texts:
+        for span in split_passages(text, words=PASSAGE_WORDS):
+            passage = " ".join(text[span.start : span.end].split())
+            if turns := quote_turns(passage, 4, rng):
+                exams.append(Exam("", passage, tuple(turns)))
+    return exams
+
+
+def quote_turns(text: str, count: int, rng: random.Random) -> list[tuple[str, str]]:
+    """Ask for the words that follow some words of `text`; the answer ends with their sentence."""
+    words = text.split()
+    turns = []
+    for _ in range(count if len(words) >= 24 else 0):
+        cue = rng.randint(3, 6)
+        start = rng.randrange(len(words) - cue - 8)
+        rest = words[start + cue : start + cue + 20]
+        ends = [i for i, word in enumerate(rest, 1) if word[-1] in ".?!" and i >= 3]
+        answer = " ".join(rest[: ends[0] if ends else len(rest)])
+        turns.append((f'What follows "{" ".join(words[start : start + cue])}"?', answer))
+    return turns
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Turns exams into tokens as the chat template has it; answers weigh `answer_weight`."""
+
+    tokenizer: ChatTokenizer
+    answer_weight: float
+
+    def document(self, exam: Exam, others: Sequence[Exam], rng: random.Random) -> TokenDocument:
+        """One packed document: the passage among `others` in any order, then every turn."""
+        passages = [exam, *others]
+        rng.shuffle(passages)
+        system = [{"role": "system", "content": SYSTEM}] if rng.random() < WITH_SYSTEM else []
+        prompt = self.tokenizer.encode_chat(
+            [*system, {"role": "user", "content": exam.turns[0][0]}],
+            [_as_document(passage) for passage in passages],
+        )
+        pieces: list[tuple[Sequence[int], float]] = [(prompt.ids, 1.0)]
+        for number, (question, answer) in enumerate(exam.turns):
+            if number:
+                pieces.append((self._question(question), 1.0))
+            pieces.append((self._answer(answer), self.answer_weight))
+        return document(pieces)
+
+    def _question(self, text: str) -> list[int]:
+        begin, end = map(
+            self.tokenizer.encode_special, ("<|bom|><|user|>", "<|eom|><|bom|><|assistant|>")
+        )
+        return [*begin, *self.tokenizer.encode(f" {text}"), *end]
+
+    def _answer(self, text: str) -> list[int]:
+        return [*self.tokenizer.encode(f" {text}"), *self.tokenizer.encode_special(END_OF_TURN)]
+
+
+def _as_document(exam: Exam) -> Mapping[str, str]:
+    return {"title": exam.title, "text": exam.text} if exam.title else {"text": exam.text}
+
+
+def documents(exams: Sequence[Exam], layout: Layout, rng: random.Random) -> Iterator[TokenDocument]:
+    """Every exam as tokens, a quarter of them beside a passage that others are asked of."""
+    for exam in exams:
+        others = rng.sample(exams, rng.choice((0, 0, 0, 1)))
+        yield layout.document(exam, [other for other in others if other is not exam], rng)
+
+
+def build_corpus(
+    sources: Sources, layout: Layout, row_tokens: int, text_share: float, seed: int
+) -> tuple[Corpus, Rows]:
+    """What to train on, and the rows held out of it: passages with questions, then plain text."""
+    rng = random.Random(seed)
+    parts = sections(sources.texts)
+    rng.shuffle(parts)
+    exams = question_exams(sources.questions, rng)
+    quoted = quoting_exams(_part(parts), rng)
+    exams += rng.sample(quoted, min(len(exams) // 2, len(quoted)))
+    rng.shuffle(exams)
+    (bos,) = layout.tokenizer.encode_special(BOS)
+    known, unseen = _part(exams), exams[::HELD_OUT]
+    plain = [layout.tokenizer.encode(part) for part in _part(parts)]
+    filler = Filler([layout.tokenizer.encode(part) for part in parts[::HELD_OUT]], bos)
+    held_out = concatenate(
+        [
+            pack(documents(unseen, layout, rng), filler, row_tokens).take(slice(HELD_OUT_ROWS)),
+            text_rows(filler, HELD_OUT_ROWS, row_tokens),
+        ]
+    )
+    taught = tuple(documents(known, layout, rng))
+    return Corpus(taught, tuple(plain), bos, row_tokens, text_share), held_out
+
+
+T = TypeVar("T")
+
+
+def _part(items: Sequence[T]) -> list[T]:
+    """The items that are not held out."""
+    return [item for number, item in enumerate(items) if number % HELD_OUT]
