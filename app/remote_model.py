@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event as Flag
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.model_types import Finished, ModelError
-from app.prompt import Reading, pack, with_documents
+from app.prompt import Reading, document_text, messages_with_documents, pack, question_text
 from app.types import CacheUse
 
 CONNECT_SECONDS = 10.0
@@ -53,11 +54,12 @@ class RemoteModel:
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended. Raises ModelError, which names the host."""
-        passages = pack(reading.passages, _tokens, self._prompt_tokens - _tokens(reading.question))
-        packed = Reading(reading.question, passages, reading.history)
+        room = self._prompt_tokens - _tokens(question_text(reading))
+        costs = [_tokens(document_text(passage)) for passage in reading.passages]
+        passages = pack(reading.passages, costs, room)
         body = {
             "model": self.name,
-            "messages": with_documents(packed),
+            "messages": messages_with_documents(replace(reading, passages=passages)),
             "max_tokens": self._answer_tokens,
             "temperature": 0.0,
             "stream": True,

@@ -12,8 +12,8 @@ _STOP = frozenset(
     " myself no nor not now of off on once one only or other our ours out over own please same"
     " shall she should so some such tell than that the their theirs them themselves then there"
     " these they this those though through to too under until up upon us very was we were what"
-    " whatever when where which while who whom whose why will with within without would yes yet you your"
-    " 's s t don didn doesn isn aren wasn weren".split()
+    " whatever when where which while who whom whose why will with within without would yes yet"
+    " you your 's s t don didn doesn isn aren wasn weren".split()
 )
 
 

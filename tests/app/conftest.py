@@ -18,7 +18,7 @@ def encoder():
 def index_folder(tmp_path_factory, encoder) -> Path:
     from retrieval.writer import IndexWriter
 
-    folder = tmp_path_factory.mktemp("index") / "town"
+    folder: Path = tmp_path_factory.mktemp("index") / "town"
     with IndexWriter(folder, encoder) as writer:
         for document in DOCUMENTS:
             writer.add(document.id, document.name, document.extracted)

@@ -1,0 +1,117 @@
+"""A local Jamba, tiny and untrained, through the real tokenizer, engine and snapshots."""
+
+import threading
+
+import pytest
+
+from app.followup import Turn
+from app.local_model import LocalModel
+from app.model_types import Finished, ModelError
+from app.prompt import Reading
+from app.types import RetrievedPassage
+
+TEXTS = (
+    "The Orchard Bridge was opened on 4 May 1911. Anna Kern designed it.",
+    "Members may borrow up to eight books at a time. A loan lasts four weeks.",
+    "The glass house was built by Tomas Reyes in 1932 and holds orchids.",
+)
+PASSAGES = tuple(
+    RetrievedPassage(f"d{n}#0", f"d{n}", f"{n}.txt", "", text, None, 0, len(text), 1.0, {})
+    for n, text in enumerate(TEXTS)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    import torch
+
+    import jamba
+    from jamba.bpe import train_tokenizer
+    from jamba.model import Jamba
+
+    folder = tmp_path_factory.mktemp("model")
+    train_tokenizer(TEXTS * 3, 400, folder)
+    config = jamba.JambaConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        num_experts=1,
+        num_experts_per_tok=1,
+        max_position_embeddings=4096,
+    )
+    torch.manual_seed(0)
+    jamba.save_model(Jamba(config), folder)
+    return folder
+
+
+@pytest.fixture
+def model(folder):
+    opened = LocalModel(
+        folder, name="tiny", notice="", prompt_tokens=800, answer_tokens=24, snapshot_bytes=2**26
+    )
+    yield opened
+    opened.close()
+
+
+def read(model, reading, cancel=None):
+    *pieces, end = model.generate(reading, cancel)
+    assert isinstance(end, Finished)
+    return "".join(pieces), end
+
+
+def test_a_second_question_about_the_same_passages_reads_only_itself(model):
+    first_text, first = read(model, Reading("Who designed it?", PASSAGES))
+    assert first_text
+    assert first.cache.cached_tokens == 0
+    _, second = read(model, Reading("When was it opened?", PASSAGES))
+    assert second.cache.restored_from == "memory"
+    assert second.cache.cached_tokens > second.cache.prompt_tokens / 2
+    again_text, again = read(model, Reading("Who designed it?", PASSAGES))
+    assert again_text == first_text
+    assert again.cache.cached_tokens == again.cache.prompt_tokens
+
+
+def test_passages_that_begin_alike_are_shared(model):
+    _, first = read(model, Reading("Why?", PASSAGES))
+    _, other = read(model, Reading("Why?", (*PASSAGES[:2], PASSAGES[0])))
+    assert 0 < other.cache.cached_tokens < first.cache.prompt_tokens
+
+
+def test_a_removed_document_leaves_no_state_behind(model):
+    read(model, Reading("Why?", PASSAGES))
+    assert model.forget("d1") > 0
+    _, end = read(model, Reading("Why?", PASSAGES))
+    assert end.cache.cached_tokens == 0
+
+
+def test_a_long_reading_is_packed_into_the_budget(model):
+    _, end = read(model, Reading("Why?", PASSAGES * 20, (Turn("Who?", "She."),)))
+    assert 400 < end.cache.prompt_tokens <= 800
+    _, bare = read(model, Reading("Why?", PASSAGES, (Turn("Who?", "Long. " * 900),)))
+    assert bare.cache.prompt_tokens <= 800
+    with pytest.raises(ModelError, match="fewer words"):
+        read(model, Reading("Why? " * 900, PASSAGES))
+
+
+def test_cancel_stops_early(model):
+    cancel = threading.Event()
+    cancel.set()
+    _, end = read(model, Reading("Why?", PASSAGES), cancel)
+    assert end.stopped
+
+
+def test_a_folder_without_weights(tmp_path):
+    with pytest.raises(ModelError, match="mine"):
+        LocalModel(
+            tmp_path,
+            name="mine",
+            notice="",
+            prompt_tokens=800,
+            answer_tokens=8,
+            snapshot_bytes=0,
+        )
