@@ -11,11 +11,19 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api import add_api
+from app.library import NotFound
 from app.sample import sample_files, sample_questions
 from app.security import COOKIE, SESSION_SECONDS, Access, Guard, Sessions, same_secret
 from app.service import Service
 
 WRONG_PASSWORD_SECONDS = 1.0  # makes guessing slow
+# Under /v1 what is not there; of Gradio, the routes that call page handlers by their names.
+CLOSED_PATHS = (
+    "/v1/{rest:path}",
+    "/gradio_api/call/{rest:path}",
+    "/gradio_api/api/{rest:path}",
+    "/gradio_api/run/{rest:path}",
+)
 UPLOAD_BYTES = 2**30  # what Gradio takes in; the library refuses files over its own limit by name
 
 
@@ -32,9 +40,15 @@ def build_app(service: Service, access: Access) -> FastAPI:
     add_api(app, service)
     _add_downloads(app, service)
     _add_sign_in(app, access, sessions)
+    for path in CLOSED_PATHS:
+        app.add_api_route(path, _nothing_here, methods=["GET", "POST", "PUT", "DELETE"])
     _mount_page(app, service)
     app.add_middleware(Guard, access=access, sessions=sessions)
     return app
+
+
+def _nothing_here() -> None:
+    raise NotFound("there is nothing here; see /v1/models and /v1/collections")
 
 
 def _mount_page(app: FastAPI, service: Service) -> None:

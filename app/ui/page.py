@@ -118,7 +118,7 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
     gr.on([tab.question.submit, tab.ask.click], typed, asked, parts.step(), **QUIET)
     tab.conversation.submit(example, [place, tab.mode, parts.chosen], parts.step(), **QUIET)
     tab.scope.limit(limit, place, parts.chosen, trigger_mode="always_last", **QUIET)
-    tab.stop.click(stop, None, None, queue=False, **QUIET)
+    tab.stop.click(stop, None, None, **QUIET)
     for pointing in (tab.conversation, tab.live, tab.source):
         pointing.select(show, place, tab.source, trigger_mode="always_last", **QUIET)
     _wire_documents(parts, desk)
