@@ -1,7 +1,123 @@
-"""ask: see register."""
+"""ask: one question to one index folder."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.types import Answer, AnswerMode, Citation, Done, Event, TextDelta
+
+if TYPE_CHECKING:
+    from app.models import LanguageModel
+    from app.settings import Settings
+
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add `ask`."""
+
+    @app.command()
+    def ask(
+        index: Annotated[Path, typer.Argument(metavar="DIR", help="An index folder.")],
+        question: Annotated[str, typer.Argument(help="What you want to know.")],
+        k: Annotated[int | None, typer.Option(min=1, help="Passages to answer from.")] = None,
+        mode: Annotated[str | None, typer.Option(help="quote (literal words) or free.")] = None,
+        model: Annotated[str | None, typer.Option(help="A folder, a hub id or a URL.")] = None,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Answer a question from an index, with the words the answer rests on."""
+        from app.console import print_json
+        from app.settings import load_settings
+
+        events = _events(index, question, load_settings(k=k, mode=mode, model=model))
+        if json:
+            print_json(_as_json(_last(events)))
+        else:
+            _show(events)
+
+
+def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event]:
+    """Open what the question needs, answer it, close everything."""
+    from app.answer import answer_question
+    from retrieval.index import Index
+
+    index = Index.open(folder)
+    model = _model(settings) if settings.mode is AnswerMode.FREE else None
+    try:
+        yield from answer_question(
+            question, index=index, model=model, mode=settings.mode, k=settings.k
+        )
+    finally:
+        index.close()
+        if model is not None:
+            model.close()
+
+
+def _model(settings: "Settings") -> "LanguageModel":
+    from app.console import say
+    from app.models import resolve
+
+    model = resolve(
+        settings.model,
+        prompt_tokens=settings.prompt_tokens,
+        answer_tokens=settings.answer_tokens,
+        snapshot_mb=settings.snapshot_mb,
+    )
+    if model.notice:
+        say(model.notice)
+    return model
+
+
+def _last(events: Iterator[Event]) -> Answer:
+    """The answer that the events end with."""
+    return [event.answer for event in events if isinstance(event, Done)][-1]
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    """The answer as scripts get it."""
+    return {
+        "answer": answer.text,
+        "mode": answer.mode,
+        "searched": answer.searched,
+        "model": answer.model,
+        "sentences": [asdict(sentence) for sentence in answer.sentences],
+        "citations": [asdict(citation) for citation in answer.citations],
+        "passages": [asdict(passage) for passage in answer.passages],
+        "timings": asdict(answer.timings),
+        "cache": asdict(answer.cache),
+    }
+
+
+def _show(events: Iterator[Event]) -> None:
+    """Print text as it comes, then what the citations stand for; without control characters."""
+    import sys
+
+    from app.console import print_text
+    from app.ui.escape import visible
+
+    for event in events:
+        if isinstance(event, TextDelta):
+            sys.stdout.write(visible(event.text))
+            sys.stdout.flush()
+        elif isinstance(event, Done):
+            print_text("")
+            for line in _notes(event.answer):
+                print_text(visible(line))
+
+
+def _notes(answer: Answer) -> Iterator[str]:
+    """What stands below an answer: its citations, and what it says without support."""
+    if answer.citations:
+        yield ""
+    for citation in answer.citations:
+        yield f'[{citation.number}] {_place(citation)}: "{" ".join(citation.text.split())}"'
+    if answer.mode is AnswerMode.FREE:
+        for sentence in answer.sentences:
+            if not sentence.citations:
+                yield f'not supported: "{" ".join(sentence.text.split())}"'
+
+
+def _place(citation: Citation) -> str:
+    page = "" if citation.page is None else f", page {citation.page}"
+    return citation.document + page

@@ -1,0 +1,213 @@
+"""The life of a question: find passages, quote them or have them read, cite the exact words."""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from threading import Event as Flag
+from typing import TYPE_CHECKING
+
+from app.followup import Turn, searched_text
+from app.model_types import Finished, LanguageModel
+from app.prompt import Reading
+from app.quote import best_quotes, cite
+from app.support import supported_sentences
+from app.types import (
+    Answer,
+    AnswerMode,
+    CacheUse,
+    Citation,
+    Done,
+    Event,
+    OrbweaverError,
+    Retrieved,
+    RetrievedPassage,
+    Sentence,
+    TextDelta,
+    Timings,
+)
+
+if TYPE_CHECKING:
+    from retrieval.encoder import Encoder
+    from retrieval.index import Index
+
+ABSTAIN = "The documents do not say."
+QUESTION_CHARACTERS = 8000
+NO_CACHE = CacheUse(0, 0, "none")
+HISTORY_TURNS = 3  # earlier turns that a model reads again
+
+
+class QuestionError(OrbweaverError):
+    """The question cannot be asked as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question with what was found for it, and when (`time.perf_counter`) it was asked."""
+
+    question: str
+    searched: str
+    passages: tuple[RetrievedPassage, ...]
+    started: float
+    found: float
+
+
+def answer_question(
+    question: str,
+    *,
+    index: "Index",
+    model: LanguageModel | None = None,
+    mode: AnswerMode = AnswerMode.QUOTE,
+    k: int = 4,
+    history: Sequence[Turn] = (),
+    documents: Collection[str] | None = None,
+    cancel: Flag | None = None,
+) -> Iterator[Event]:
+    """Answer from the `k` best passages: first Retrieved, then TextDelta as text comes, then Done.
+
+    `documents` limits the search to those document ids. The answer abstains where the passages do
+    not say. Raises QuestionError for an empty or overlong question, ModelError where the model of
+    free mode is missing or fails.
+    """
+    _check(question, model, mode)
+    started = time.perf_counter()
+    searched = searched_text(question, history)
+    passages = find_passages(index, searched, k, documents)
+    asked = _Asked(question, searched, passages, started, time.perf_counter())
+    yield Retrieved(searched, passages)
+    if not passages:
+        yield from _abstain(asked)
+    elif mode is AnswerMode.FREE and model is not None:
+        yield from _free(asked, index, model, history, cancel)
+    else:
+        yield from _quote(asked, index)
+
+
+def find_passages(
+    index: "Index", searched: str, k: int, documents: Collection[str] | None = None
+) -> tuple[RetrievedPassage, ...]:
+    """The best passages of the hybrid search, with their documents' names, best first."""
+    hits = index.search(searched, k=k, documents=documents)
+    passages = index.passages([hit.passage_id for hit in hits])
+    return tuple(
+        RetrievedPassage(
+            passage.id,
+            passage.document_id,
+            index.document(passage.document_id).name,
+            passage.title,
+            passage.text,
+            passage.page,
+            passage.start,
+            passage.end,
+            hit.score,
+            hit.parts,
+        )
+        for hit, passage in zip(hits, passages, strict=True)
+    )
+
+
+def sentence_encoder(index: "Index") -> "Encoder":
+    """The packaged MiniLM, which the rules for quotes and support were measured with.
+
+    It is the index's own as a rule; an index for BM25 alone has none.
+    """
+    from retrieval.encoder import PACKAGED
+    from retrieval.types import RetrievalError
+
+    with suppress(RetrievalError):
+        if index.encoder.id == PACKAGED:
+            return index.encoder
+    return _packaged_encoder()
+
+
+@cache
+def _packaged_encoder() -> "Encoder":
+    from retrieval.encoder import load_encoder
+
+    return load_encoder()
+
+
+def _check(question: str, model: LanguageModel | None, mode: AnswerMode) -> None:
+    if not question.strip():
+        raise QuestionError("the question is empty; ask something")
+    if len(question) > QUESTION_CHARACTERS:
+        raise QuestionError(
+            f"the question has {len(question)} characters; {QUESTION_CHARACTERS} is the limit"
+        )
+    if mode is AnswerMode.FREE and model is None:
+        raise QuestionError("free answers need a language model; name one with --model")
+
+
+def _quote(asked: _Asked, index: "Index") -> Iterator[Event]:
+    """Literal sentences, one citation each."""
+    quotes = best_quotes(asked.searched, asked.passages, sentence_encoder(index))
+    if not quotes:
+        yield from _abstain(asked)
+        return
+    citations = tuple(
+        cite(number, asked.passages[quote.passage], quote.start, quote.end)
+        for number, quote in enumerate(quotes, 1)
+    )
+    sentences = tuple(Sentence(each.text, (each.number,)) for each in citations)
+    text = "\n\n".join(sentence.text for sentence in sentences)
+    yield TextDelta(text)
+    yield Done(_answer(asked, text, AnswerMode.QUOTE, sentences, citations))
+
+
+def _free(
+    asked: _Asked,
+    index: "Index",
+    model: LanguageModel,
+    history: Sequence[Turn],
+    cancel: Flag | None,
+) -> Iterator[Event]:
+    """Generated text as it comes; its sentences are linked to their support at the end."""
+    reading = Reading(asked.question, asked.passages, tuple(history[-HISTORY_TURNS:]))
+    pieces: list[str] = []
+    first, end = None, Finished(NO_CACHE, stopped=False)
+    for piece in model.generate(reading, cancel):
+        if isinstance(piece, Finished):
+            end = piece
+            continue
+        first = first or time.perf_counter() - asked.started
+        pieces.append(piece)
+        yield TextDelta(piece)
+    text = "".join(pieces).strip()
+    sentences, citations = supported_sentences(text, asked.passages, sentence_encoder(index))
+    refused = text.rstrip(".").lower() == ABSTAIN.rstrip(".").lower()
+    mode = AnswerMode.ABSTAIN if refused else AnswerMode.FREE
+    answer = _answer(asked, text, mode, sentences, citations)
+    timings = replace(answer.timings, first_token=first)
+    yield Done(
+        replace(answer, timings=timings, cache=end.cache, model=model.name, stopped=end.stopped)
+    )
+
+
+def _abstain(asked: _Asked) -> Iterator[Event]:
+    """Say that nothing was found; the nearest passages are listed all the same."""
+    yield TextDelta(ABSTAIN)
+    yield Done(_answer(asked, ABSTAIN, AnswerMode.ABSTAIN, (Sentence(ABSTAIN, ()),), ()))
+
+
+def _answer(
+    asked: _Asked,
+    text: str,
+    mode: AnswerMode,
+    sentences: tuple[Sentence, ...],
+    citations: tuple[Citation, ...],
+) -> Answer:
+    """An answer made now, without a model."""
+    found, total = asked.found - asked.started, time.perf_counter() - asked.started
+    return Answer(
+        question=asked.question,
+        searched=asked.searched,
+        text=text,
+        mode=mode,
+        sentences=sentences,
+        citations=citations,
+        passages=asked.passages,
+        timings=Timings(found, None, total),
+        cache=NO_CACHE,
+        model=None,
+    )

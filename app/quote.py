@@ -1,0 +1,203 @@
+"""Quote mode: which sentences of the retrieved passages answer, in their own words, or none.
+
+A linear rule over a few signals; `benchmarks/tune_quote.py` measured its weights and threshold.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.types import Citation, RetrievedPassage
+from app.words import is_content, stem, stems, words
+from retrieval.sentences import sentence_spans
+
+
+class SentenceEncoder(Protocol):
+    """What is needed of `retrieval.encoder.Encoder`: rows of unit length."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Any: ...
+    def encode_passages(self, passages: Sequence[tuple[str, str]]) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words of one passage, `passages[passage].text[start:end]`, and the odds that they answer."""
+
+    passage: int
+    start: int
+    end: int
+    score: float  # log odds
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What speaks for one sentence, each from about 0 to 1."""
+
+    likeness: float  # cosine of question and sentence
+    first: float  # 1 / rank of its passage
+    shared: float  # share of the question's words in sentence or title, rare ones counting more
+    lacking: float  # 1 where a number or a name is asked for and the sentence has no new one
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Log odds that a sentence answers: a weight a signal. Below `threshold` nothing is quoted.
+
+    Fitted to SQuAD questions of the tuning articles by `python -m benchmarks.tune_quote`.
+    """
+
+    likeness: float = 8.4
+    first: float = 3.3
+    shared: float = 4.2
+    lacking: float = -2.1
+    bias: float = -10.9
+    threshold: float = -1.7
+    margin: float = 1.0  # how far below the best the second sentence may be
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One sentence of one passage: `passages[passage].text[start:end]`."""
+
+    passage: int
+    start: int
+    end: int
+
+
+def best_quotes(
+    question: str,
+    passages: Sequence[RetrievedPassage],
+    encoder: SentenceEncoder,
+    weights: Weights = Weights(),
+) -> list[Quote]:
+    """The best sentence, and the second where it is nearly as good; none where nothing answers.
+
+    Two neighbours become one quote. Best first; ties in the order of the passages.
+    """
+    candidates = [c for c in sentences_of(passages) if adds_to(question, _text(c, passages))]
+    if not candidates:
+        return []
+    rows = signals(question, passages, candidates, encoder)
+    scored = sorted(
+        (
+            Quote(c.passage, c.start, c.end, log_odds(row, weights))
+            for c, row in zip(candidates, rows, strict=True)
+        ),
+        key=lambda quote: (-quote.score, quote.passage, quote.start),
+    )
+    if scored[0].score < weights.threshold:
+        return []
+    lowest = max(weights.threshold, scored[0].score - weights.margin)
+    return _joined([quote for quote in scored[:2] if quote.score >= lowest], passages)
+
+
+def _joined(quotes: list[Quote], passages: Sequence[RetrievedPassage]) -> list[Quote]:
+    """Two quotes as one where nothing but white space stands between them."""
+    if len(quotes) < 2 or quotes[0].passage != quotes[1].passage:
+        return quotes
+    first, second = sorted(quotes, key=lambda quote: quote.start)
+    if passages[first.passage].text[first.end : second.start].strip():
+        return quotes
+    return [Quote(first.passage, first.start, second.end, quotes[0].score)]
+
+
+def log_odds(row: Signals, weights: Weights) -> float:
+    """How likely it is that a sentence with these signals answers, as log odds."""
+    return (
+        weights.bias
+        + weights.likeness * row.likeness
+        + weights.first * row.first
+        + weights.shared * row.shared
+        + weights.lacking * row.lacking
+    )
+
+
+def sentences_of(passages: Sequence[RetrievedPassage]) -> list[Candidate]:
+    """Every sentence of every passage, in order."""
+    return [
+        Candidate(number, start, end)
+        for number, passage in enumerate(passages)
+        for start, end in sentence_spans(passage.text)
+    ]
+
+
+def cite(number: int, passage: RetrievedPassage, start: int, end: int) -> Citation:
+    """The citation of `passage.text[start:end]`, with its place in the whole document."""
+    return Citation(
+        number,
+        passage.passage_id,
+        passage.document_id,
+        passage.document,
+        passage.page,
+        passage.start + start,
+        passage.start + end,
+        passage.text[start:end],
+    )
+
+
+def signals(
+    question: str,
+    passages: Sequence[RetrievedPassage],
+    candidates: Sequence[Candidate],
+    encoder: SentenceEncoder,
+) -> list[Signals]:
+    """The signals of every candidate."""
+    texts = [_text(candidate, passages) for candidate in candidates]
+    asked = encoder.encode_queries([question])[0]  # (d,)
+    titles = [passages[candidate.passage].title for candidate in candidates]
+    likeness = encoder.encode_passages(list(zip(titles, texts, strict=True))) @ asked
+    shares = _shares(
+        question, [f"{title} {text}" for title, text in zip(titles, texts, strict=True)]
+    )
+    return [
+        Signals(float(alike), 1 / (1 + c.passage), share, float(lacks_answer(question, text)))
+        for c, text, alike, share in zip(candidates, texts, likeness, shares, strict=True)
+    ]
+
+
+def _text(candidate: Candidate, passages: Sequence[RetrievedPassage]) -> str:
+    return passages[candidate.passage].text[candidate.start : candidate.end]
+
+
+def _shares(question: str, texts: Sequence[str]) -> list[float]:
+    """For each text the share of the question's content words in it, rare words counting more."""
+    asked = stems(question)
+    held = [asked & stems(text) for text in texts]
+    frequency = Counter(word for words in held for word in words)
+    weight = {word: math.log(1 + len(texts) / (1 + frequency[word])) for word in asked}
+    total = sum(weight.values())
+    return [sum(weight[word] for word in words) / total if total else 0.0 for words in held]
+
+
+# What kind of answer the opening of a question asks for.
+_WANTS_NUMBER = re.compile(
+    r"\b(when|how (many|much|long|old|far|often|tall|high|large|big|deep|fast|few)|(what|which)"
+    r" (year|date|day|month|century|decade|percent\w*|number|amount|price|cost|age|time))\b"
+)
+_WANTS_NAME = re.compile(r"\b(who|whose|whom)\b|\b(what|which) (person|company|city|country)\b")
+_NUMBER = re.compile(
+    r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|million"
+    r"|billion|half|once|twice|century|daily|weekly|monthly|yearly|january|february|march|april|may"
+    r"|june|july|august|september|october|november|december)\b",
+    re.IGNORECASE,
+)
+
+
+def lacks_answer(question: str, sentence: str) -> bool:
+    """Whether a number, a date or a name is asked for and the sentence brings none of its own."""
+    asked = question.lower()
+    known = {stem(word) for word in words(question)}
+    new = [word for word in words(sentence) if stem(word) not in known]
+    if _WANTS_NUMBER.search(asked):
+        return not any(_NUMBER.search(word) for word in new)
+    if _WANTS_NAME.search(asked):
+        return not any(word[0].isupper() and is_content(word) for word in new)
+    return False
+
+
+def adds_to(question: str, sentence: str) -> bool:
+    """Whether a sentence can answer: no question itself, no heading that repeats the question."""
+    return not sentence.rstrip().endswith("?") and bool(stems(sentence) - stems(question))
