@@ -31,7 +31,8 @@ check: dev ## style, types, architecture
 	$(PYTEST) -q tests/test_architecture.py
 
 bench: dev ## every figure quoted in README.md and docs/
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PY) $$script; done
+	@set -e; for script in benchmarks/bench_*.py; do \
+	  name=$$(basename $$script .py); echo "== $$name"; $(PY) -m benchmarks.$$name; done
 
 venv: $(VENV)/.runtime
 dev: $(VENV)/.dev

@@ -1,0 +1,10 @@
+"""What holds for every test: nothing is fetched, nothing is reported, and two cores are enough."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+for name in [name for name in os.environ if name.startswith("ORBWEAVER_")]:
+    del os.environ[name]  # a developer's own settings are no part of a test

@@ -1,0 +1,117 @@
+"""The page through a real browser over a real server: what newcomers do, and what vandals try."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.serving import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.java, pytest.mark.timeout(420)]
+
+READING = 120_000  # milliseconds for a document to become ready on a busy machine
+
+
+def open_page(page: Page, server: Server) -> None:
+    page.goto(server.address)
+    expect(page.locator("#question textarea")).to_be_visible()
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def upload(page: Page, *paths) -> None:
+    tab(page, "Documents")
+    page.locator("#add-files input[type=file]").set_input_files([str(path) for path in paths])
+
+
+def wait_ready(page: Page, name: str) -> None:
+    row = page.locator("#documents li.document", has_text=name)
+    expect(row).to_have_attribute("data-state", "ready", timeout=READING)
+
+
+def ask(page: Page, question: str) -> None:
+    tab(page, "Ask")
+    page.locator("#question textarea").fill(question)
+    page.locator("#ask-button").click()
+    turn = page.locator("#conversation article.turn", has_text=question)
+    expect(turn.locator(".figures")).to_be_visible()
+
+
+def test_upload_ask_click_restart(page, tmp_path, lighthouse_pdf):
+    question = "How tall is the lighthouse?"
+    home = tmp_path / "home"
+    with Server(home) as server:
+        open_page(page, server)
+        upload(page, lighthouse_pdf)
+        wait_ready(page, "lighthouse.pdf")
+        ask(page, question)
+        expect(page.locator("#conversation blockquote")).to_contain_text("37 metres")
+        check_citation(page)
+        assert server.stop() == 0, server.log.read_text()
+    with Server(home) as server:
+        open_page(page, server)
+        tab(page, "Documents")
+        wait_ready(page, "lighthouse.pdf")
+        tab(page, "Ask")
+        page.locator("#chats .chat .open").first.click()
+        expect(page.locator("#conversation h3.question")).to_have_text(question)
+        check_citation(page)
+
+
+def check_citation(page: Page) -> None:
+    """A click shows the words marked in the text, and boxed on the picture of their page."""
+    page.locator("#conversation button.cite").first.click()
+    expect(page.locator("#source h3")).to_have_text("lighthouse.pdf, page 2")
+    expect(page.locator("#source mark[data-found]")).to_contain_text("37 metres tall")
+    picture = page.locator("#source .page-picture")
+    expect(picture.locator("img")).to_be_visible()
+    width = picture.locator("img").evaluate("image => image.naturalWidth")
+    assert width > 200
+    assert picture.locator("i").count() >= 1
+    page.locator("#source button.close").click()
+    expect(page.locator("#source mark")).to_have_count(0)
+
+
+def test_a_hostile_document_shows_as_text(page, tmp_path):
+    home, hostile = tmp_path / "home", tmp_path / "<img src=x onerror=hacked=3>.txt"
+    hostile.write_text(
+        "The password of the east gate is <script>window.hacked = 1</script> swordfish "
+        '<img src=x onerror="window.hacked = 2"> and it changes every night at ten.\n'
+    )
+    with Server(home) as server:
+        open_page(page, server)
+        upload(page, hostile)
+        wait_ready(page, "onerror")
+        ask(page, "What is the password of the east gate?")
+        expect(page.locator("#conversation blockquote")).to_contain_text(
+            "<script>window.hacked = 1</script> swordfish"
+        )
+        page.locator("#conversation button.cite").first.click()
+        expect(page.locator("#source mark[data-found]")).to_contain_text("<img src=x onerror=")
+        page.locator("#conversation details.evidence summary").first.click()
+        page.wait_for_timeout(1000)
+        assert page.evaluate("() => window.hacked") is None
+        assert page.locator("#conversation script, #source script").count() == 0
+        assert page.locator("#conversation img, #source .document-text img").count() == 0
+
+
+def test_a_removed_document_is_cited_nowhere_on_the_page(page, tmp_path, lighthouse_pdf):
+    with Server(tmp_path / "home") as server:
+        open_page(page, server)
+        upload(page, lighthouse_pdf)
+        wait_ready(page, "lighthouse.pdf")
+        ask(page, "How tall is the lighthouse?")
+        tab(page, "Documents")
+        page.locator("#documents button[data-action=remove]").click()
+        page.locator("dialog button", has_text="Remove").click()
+        expect(page.locator("#documents li.document")).to_have_count(0)
+        tab(page, "Ask")
+        page.reload()
+        expect(page.locator("#question textarea")).to_be_visible()
+        if page.locator("#conversation article.turn").count() == 0:
+            page.locator("#chats .chat .open").first.click()
+        expect(page.locator("#conversation .sources")).to_contain_text("removed")
+        expect(page.locator("#conversation button.cite")).to_have_count(0)
+        assert not re.search("37 metres", page.locator("#conversation").inner_text())
