@@ -52,7 +52,7 @@ class Asking:
         self, place: Place, question: str, mode: str, scope: Sequence[str], session: str
     ) -> Iterator[Step]:
         """Answer `question` at `place`, from the documents in `scope` if there are any."""
-        question = question.strip()
+        question, place = question.strip(), self.desk.existing(place)
         if not question or place.collection is None or session in self._running:
             return
         running = self._running[session] = Running()

@@ -71,14 +71,14 @@ class Desk:
 
     def arrive(self, query: Mapping[str, str]) -> Screen:
         """A tab was opened or reloaded at the address with this query."""
-        return self.screen(self._existing(Place.read(query)))
+        return self.screen(self.existing(Place.read(query)))
 
     def act(self, place: Place, data: Mapping[str, str]) -> Screen:
         """Do what a button says, then show where that leads."""
         try:
             after = self._actions[data["action"]](place, data)
         except OrbweaverError as error:
-            return self.screen(self._existing(place), str(error))
+            return self.screen(self.existing(place), str(error))
         shown = self.screen(after)
         return (
             shown
@@ -107,7 +107,7 @@ class Desk:
         try:
             rows = self._rows(place)
         except NotFound:  # another tab deleted the collection
-            place = self._existing(place)
+            place = self.existing(place)
             rows = self._rows(place)
         now = self._drawn(place, rows)
         if now == drawn:
@@ -177,6 +177,18 @@ class Desk:
             said = self._welcome(place)
         return html('<div data-place="{place}">{said}</div>', place=place.address(), said=said)
 
+    def existing(self, place: Place) -> Place:
+        """`place`, or the nearest that exists: its collection without a chat, or the first."""
+        known = {each.id for each in self.library.collections()}
+        if place.collection not in known:
+            return Place(min(known, default=None))
+        try:
+            chat = None if place.chat is None else self.library.chat(place.chat)
+        except NotFound:
+            chat = None
+        same = chat is not None and chat.collection_id == place.collection
+        return place if same else Place(place.collection)
+
     def _welcome(self, place: Place) -> Html:
         if place.collection is None:
             return welcome.empty(None, ())
@@ -204,20 +216,8 @@ class Desk:
         self.library.collection(place.collection)  # raises NotFound
         return self.library.documents(place.collection)
 
-    def _existing(self, place: Place) -> Place:
-        """`place`, or the nearest that exists: its collection without a chat, or the first."""
-        known = {each.id for each in self.library.collections()}
-        if place.collection not in known:
-            return Place(min(known, default=None))
-        try:
-            chat = None if place.chat is None else self.library.chat(place.chat)
-        except NotFound:
-            chat = None
-        same = chat is not None and chat.collection_id == place.collection
-        return place if same else Place(place.collection)
-
     def _choose(self, place: Place, data: Mapping[str, str]) -> Place:
-        return self._existing(Place(number(data["value"])))
+        return self.existing(Place(number(data["value"])))
 
     def _create(self, place: Place, data: Mapping[str, str]) -> Place:
         return Place(self.library.create_collection(data["value"]).id)
@@ -228,13 +228,13 @@ class Desk:
 
     def _delete(self, place: Place, data: Mapping[str, str]) -> Place:
         self.service.delete_collection(_known(place.collection))
-        return self._existing(Place())
+        return self.existing(Place())
 
     def _new_chat(self, place: Place, data: Mapping[str, str]) -> Place:
         return Place(place.collection)
 
     def _open_chat(self, place: Place, data: Mapping[str, str]) -> Place:
-        return Place(place.collection, self.library.chat(_id(data)).id)
+        return self.existing(Place(place.collection, _id(data)))
 
     def _rename_chat(self, place: Place, data: Mapping[str, str]) -> Place:
         self.library.rename_chat(_id(data), data["value"])

@@ -324,3 +324,68 @@ def test_removing_a_document_leaves_nothing_to_cite(http, service):
         answer = ask(http, service, **question).json()
         assert "1788" not in str(answer["passages"]) + answer["answer"]
         run_worker(library.home, stop=threading.Event(), once=True)
+
+
+def at_shelf(service):
+    from app.ui.place import Place
+
+    return Place(shelf_id(service))
+
+
+def steps(service, question, session="tab", place=None, mode="quote"):
+    from app.ui.asking import Asking
+    from app.ui.desk import Desk
+
+    asking = Asking(Desk(service, (), frozenset()))
+    return asking, asking.ask(place or at_shelf(service), question, mode, (), session)
+
+
+def test_asking_from_the_page_streams_and_keeps_the_answer(service):
+    _, asked = steps(service, f"  {QUESTION} ")
+    first, *_, last = asked
+    assert "Searching the documents" in first.live
+    assert first.question == ""
+    assert "2.91" in last.conversation
+    assert last.live == ""
+    kept = service.library.messages(last.place.chat)
+    assert [(each.question, each.answer.mode.value) for each in kept] == [(QUESTION, "quote")]
+    assert QUESTION[:20] in last.chats
+
+
+def test_a_stopped_answer_is_kept_as_stopped(service):
+    asking, asked = steps(service, QUESTION, mode="free")
+    for step in asked:
+        asking.stop("another tab")  # stops nothing here
+        if "reading" in str(step.live):
+            asking.stop("tab")
+        last = step
+    assert "stopped" in last.conversation
+    assert service.library.messages(last.place.chat)[0].answer.stopped
+
+
+def test_a_tab_that_went_elsewhere_is_left_alone_and_the_answer_kept(service):
+    asking, asked = steps(service, QUESTION, mode="free")
+    next(asked)
+    here = at_shelf(service)
+    empty = str(service.library.collections()[1].id)
+    asking.move(here, {"action": "collection", "value": empty}, "tab")
+    before = len(service.library.chats(here.collection))
+    assert list(asked) == []
+    assert len(service.library.chats(here.collection)) == before + 1
+
+
+def test_a_question_that_fails_says_so_and_comes_back_to_the_box(service):
+    from app.ui.place import Place
+
+    _, asked = steps(service, "Anything?", place=Place(service.library.collections()[1].id))
+    *_, last = asked
+    assert "add one first" in last.live
+    assert last.question == "Anything?"
+
+
+def test_one_answer_a_tab_at_a_time(service):
+    asking, asked = steps(service, QUESTION)
+    next(asked)
+    assert list(asking.ask(at_shelf(service), QUESTION, "quote", (), "tab")) == []
+    assert list(asking.ask(at_shelf(service), QUESTION, "quote", (), "other tab")) != []
+    assert list(asked) != []
