@@ -71,7 +71,11 @@ def lm(  # noqa: PLR0913 - one argument for each option
             if point.held_out is not None:
                 say(lm_training.describe(point))
 
-        measured = lm_training.run(chosen, sources, out, resume=resume, say=say, report=report)
+        try:
+            measured = lm_training.run(chosen, sources, out, resume=resume, say=say, report=report)
+        except KeyboardInterrupt:
+            say("stopped; the same command with --resume goes on from the last saved state")
+            raise
     if as_json:
         print_json(measured.to_dict())
     else:
