@@ -75,10 +75,18 @@ def _answer(request: dict[str, Any], limits: Limits) -> Frame:
     except MemoryError:
         reason = f"needs more than {limits.memory_bytes / 2**30:g} GB of memory"
         return Frame({"failure": reason, "spent": True})
+    except Exception as error:  # a damaged page, say: the next file may well be fine
+        return Frame({"failure": f"damaged file: {type(error).__name__}"})
 
 
 def _do(request: dict[str, Any], limits: Limits) -> Frame:
     path = Path(request["path"])
+    if request["do"] == "view":
+        from retrieval.parse.pdf_view import page_view
+
+        view = asdict(page_view(path, request["page"], request["spans"], request["scale"]))
+        png = view.pop("png")
+        return Frame(view, png)
     extracted = asdict(extract(path, request["name"], limits))
     body = extracted.pop("text").encode()
     return Frame(extracted, body)

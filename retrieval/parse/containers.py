@@ -1,5 +1,6 @@
 """Guards for what arrives packed or as XML: sizes before unpacking, no entities, no network."""
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def check_zip(path: Path, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error):
         raise ParseFailure("damaged file: its ZIP container cannot be read") from None
     if any(member.flag_bits & _ENCRYPTED for member in members):
         raise ParseFailure("password-protected")

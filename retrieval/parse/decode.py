@@ -9,6 +9,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_WESTERN = frozenset("ÄÅÀÂÉÈÊÎÔÖÛÜÇÑäåæàáâãçéèêëíìîïñóòôöõøúùûüßœ€£§°±²³·«»…–—‘’“”„•™©®\u00a0")
 _SAMPLE = 2**18  # bytes looked at to guess an encoding
 
 
@@ -50,5 +51,13 @@ def _unmarked_utf16(data: bytes) -> str | None:
 def _guess(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
+    if _is_western(data[:_SAMPLE]):
+        return "cp1252"
     best = from_bytes(data[:_SAMPLE]).best()
     return best.encoding if best is not None else "cp1252"
+
+
+def _is_western(data: bytes) -> bool:
+    """Whether the data reads as Windows' western encoding, by far the most usual of its family."""
+    text = _try(data, "cp1252")
+    return text is not None and all(c.isascii() or c in _WESTERN for c in text)

@@ -7,7 +7,8 @@ from typing import Any
 
 from retrieval.parse.blocks import Block, Document, Heading, Item, PageStart, Paragraph
 from retrieval.parse.containers import attribute, local, parse_xml
-from retrieval.parse.tables import Cells, is_layout, sheet_rows
+from retrieval.parse.headers import Cells
+from retrieval.parse.tables import is_layout, sheet_rows
 from retrieval.types import ParseFailure
 
 _REPEAT_LIMIT = 64  # empty cells and rows are stored as one repeated a million times

@@ -11,6 +11,7 @@ from statistics import median
 
 _LIST_MARK = re.compile(r"(?:[-*•‣▪◦–—●■○]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s")
 _SAME_LINE = 0.6  # of the font size: a smaller step down is a superscript or the next cell of a row
+_CELL_GAP = 1.6  # of the font size: justified text seldom has spaces this wide
 _NEAR = 1.5  # of the font size: ends this close to the margin reach it
 
 
@@ -22,6 +23,7 @@ class Line:
     left: float
     right: float
     first_word: float  # width of the first word
+    gap: float  # widest space between two words
     y: float  # baseline
     size: float  # font size
     angle: int  # writing direction in degrees
@@ -63,6 +65,7 @@ def _beside(line: Line, run: Line) -> Line:
         text=f"{line.text} {run.text}",
         left=min(line.left, run.left),
         right=max(line.right, run.right),
+        gap=max(line.gap, run.gap, run.left - line.right),
         y=larger.y,
         size=larger.size,
     )
@@ -107,9 +110,14 @@ def _between(lines: Sequence[Line], blocks: Sequence[int], i: int) -> str:
     return " " if _wraps(lines[i], lines[i + 1], block, lines) else "\n"
 
 
+def _is_row(line: Line) -> bool:
+    """Whether the line is a row of a table or form: its cells stand apart."""
+    return line.gap > _CELL_GAP * line.size
+
+
 def _wraps(above: Line, below: Line, block: Sequence[Line], lines: Sequence[Line]) -> bool:
     """Whether `above` ends only because the first word of `below` would not have fitted on it."""
-    if _LIST_MARK.match(below.text):
+    if _LIST_MARK.match(below.text) or _is_row(above) or _is_row(below):
         return False
     margin = max(line.right for line in block)
     if above.right + 0.25 * above.size + below.first_word <= margin - 0.1 * above.size:

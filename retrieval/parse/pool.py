@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 from retrieval.parse.frames import Frame, read_frame, write_frame
 from retrieval.parse.limits import DEFAULT_LIMITS, Limits
+from retrieval.parse.page_view import Box, PageView
 from retrieval.types import Extracted, ParseFailure
 
 _FILES_A_CHILD = 50
@@ -69,6 +70,16 @@ class ParserPool:
         fields = answer.header
         starts = tuple(fields["page_starts"])
         return Extracted(fields["title"], answer.body.decode(), starts, fields["media_type"])
+
+    def page_view(
+        self, path: Path, page: int, spans: Sequence[tuple[int, int]], scale: float = 1.5
+    ) -> PageView:
+        """A page of a PDF as `pdf_view.page_view` shows it. Raises ParseFailure."""
+        request = {"do": "view", "page": page, "spans": list(spans), "scale": scale}
+        answer = self._ask({**request, "path": str(path.absolute())})
+        fields = answer.header
+        boxes = tuple(Box(**box) for box in fields["boxes"])
+        return PageView(answer.body, boxes, fields["width"], fields["height"])
 
     def parse_many(
         self, items: Iterable[tuple[Path, str]]

@@ -1,5 +1,6 @@
 """XLSX and XLS -> blocks: each sheet that can be seen, under its name."""
 
+import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,9 @@ _OVERLAP = 128  # bytes; longer than any mergeCell element
 def read_xlsx(path: Path) -> Document:
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    # By its bytes: of a path openpyxl believes the extension, which stored files lack.
+    contents = io.BytesIO(path.read_bytes())
+    book = openpyxl.load_workbook(contents, read_only=True, data_only=True)
     return Document((book.properties.title or "").strip(), _xlsx_blocks(path, book))
 
 

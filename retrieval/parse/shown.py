@@ -1,7 +1,9 @@
 """A spreadsheet's values as a person sees them in their cells. Pure."""
 
 import datetime as dt
+import math
 import re
+from decimal import ROUND_HALF_UP, Decimal
 
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.')
 _CURRENCY = re.compile(r"\[\$([^\]-]*)[^\]]*\]|([$€£¥])")
@@ -30,13 +32,15 @@ def _number(value: int | float, number_format: str) -> str:
     positive = _first_section(number_format)
     sign = _currency(positive)
     digits = _QUOTED.sub("", _CURRENCY.sub("", positive))
-    if "E+" in digits.upper() or not re.search(r"[0#]", digits):
+    if not math.isfinite(value) or "E+" in digits.upper() or not re.search(r"[0#]", digits):
         text = f"{value:.10g}"
     else:
         percent = "%" in digits
         places = len(re.sub(r"[^0#?]", "", digits.partition(".")[2]))
         group = "," if re.search(r"[#0],[#0]", digits) else ""
-        text = f"{value * 100 if percent else value:{group}.{places}f}" + ("%" if percent else "")
+        exact = Decimal(repr(value)) * (100 if percent else 1)
+        rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+        text = f"{rounded:{group}f}" + ("%" if percent else "")
     return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
 
 

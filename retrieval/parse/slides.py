@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.parse.blocks import Block, Document, Heading, Item, PageStart, Paragraph
-from retrieval.parse.tables import Cells, rows, sheet_rows
+from retrieval.parse.headers import Cells
+from retrieval.parse.tables import rows, sheet_rows
 
 
 def read_pptx(path: Path) -> Document:

@@ -8,7 +8,8 @@ from typing import Any
 
 from retrieval.parse.blocks import Block, Document, Heading, Item, Paragraph
 from retrieval.parse.decode import decode
-from retrieval.parse.tables import Cells, is_layout, rows, sheet_rows
+from retrieval.parse.headers import Cells
+from retrieval.parse.tables import is_layout, rows, sheet_rows
 
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _BLOCKS = _HEADINGS | frozenset(

@@ -6,7 +6,8 @@ from typing import Any
 
 from retrieval.parse.blocks import Block, Document, Heading, Item, Paragraph
 from retrieval.parse.containers import attribute, local, parse_xml
-from retrieval.parse.tables import Cells, is_layout, rows, sheet_rows
+from retrieval.parse.headers import Cells
+from retrieval.parse.tables import is_layout, rows, sheet_rows
 
 _SPACES = {"tab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 # Second versions of what stands beside them, removed text; text boxes follow their paragraph.
