@@ -38,7 +38,6 @@ def build_index(
             f"{out} is there already: use 'python -m app index add', or name another folder"
         )
     unfinished = building_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     report = add_sources(unfinished, found, encoder=encoder, progress=progress, chunker=chunker)
     if not report.ready:
         shutil.rmtree(unfinished)

@@ -1,20 +1,39 @@
-"""Queries, judgements and runs: BEIR and SQuAD in, TREC runs and ranking metrics out."""
+"""Queries and judgements in, TREC runs and ranking metrics out."""
 
+import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.sources import BEIR, CorpusEntry, read_corpus
+from retrieval.squad import read_squad
 from retrieval.types import Hit, RetrievalError
 
 TAG = "orbweaver"
+MEASURES = ("nDCG@10", "R@20", "R@100", "Success@1", "Success@5", "Success@20")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A corpus, questions by id, and the grade of each judged document by question."""
+
+    entries: tuple[CorpusEntry, ...]
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+
+def read_task(path: Path) -> Task:
+    """A BEIR folder (judgements in `qrels/test.tsv`) or a SQuAD JSON file; raises RetrievalError.
+
+    In SQuAD each paragraph is a document, `TITLE#N`, and a question's own paragraph the right one.
+    """
+    return _beir(path) if path.is_dir() else _squad(path)
 
 
 def read_queries(path: Path) -> dict[str, str]:
     """Text by query id, of a BEIR `queries.jsonl`; raises RetrievalError naming a bad line."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise RetrievalError(f"{path}: {error.strerror}") from error
+    lines = _text(path).splitlines()
     return dict(_query(path, n, line) for n, line in enumerate(lines, start=1) if line.strip())
 
 
@@ -26,9 +45,67 @@ def write_run(path: Path, found: Mapping[str, Sequence[Hit]]) -> None:
                 file.write(f"{query_id} Q0 {hit.passage_id} {rank} {hit.score:.6f} {TAG}\n")
 
 
+def measure(
+    qrels: Mapping[str, Mapping[str, int]],
+    found: Mapping[str, Sequence[Hit]],
+    measures: Sequence[str] = MEASURES,
+) -> dict[str, float]:
+    """The mean of each measure in percent over the judged queries; one without hits counts 0.
+
+    Ranks follow the order of the hits, whatever their scores, so that ties stay as we broke them.
+    """
+    import ir_measures
+
+    run = {
+        query_id: {hit.passage_id: float(len(hits) - rank) for rank, hit in enumerate(hits)}
+        for query_id, hits in found.items()
+    }
+    parsed = [ir_measures.parse_measure(name) for name in measures]
+    judged = {query_id: dict(grades) for query_id, grades in qrels.items()}
+    values = ir_measures.calc_aggregate(parsed, judged, run)
+    return {str(name): 100 * float(values[name]) for name in parsed}
+
+
+def _beir(folder: Path) -> Task:
+    entries = tuple(e for e in read_corpus(folder / BEIR) if isinstance(e, CorpusEntry))
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, document_id, grade in _judgements(folder / "qrels" / "test.tsv"):
+        qrels.setdefault(query_id, {})[document_id] = grade
+    queries = read_queries(folder / "queries.jsonl")
+    return Task(entries, {i: text for i, text in queries.items() if i in qrels}, qrels)
+
+
+def _judgements(path: Path) -> Iterator[tuple[str, str, int]]:
+    rows = csv.reader(_text(path).splitlines(), delimiter="\t")
+    next(rows, None)  # query-id, corpus-id, score
+    for row in rows:
+        try:
+            query_id, document_id, grade = row
+            yield query_id, document_id, int(grade)
+        except ValueError as error:
+            raise RetrievalError(f"{path}:{rows.line_num}: not a judgement: {row}") from error
+
+
+def _squad(path: Path) -> Task:
+    questions = read_squad(path)
+    entries = {f"{q.title}#{q.paragraph}": q for q in questions}
+    return Task(
+        tuple(CorpusEntry(i, q.title.replace("_", " "), q.context) for i, q in entries.items()),
+        {q.id: q.text for q in questions},
+        {q.id: {f"{q.title}#{q.paragraph}": 1} for q in questions},
+    )
+
+
 def _query(path: Path, number: int, line: str) -> tuple[str, str]:
     try:
         query = json.loads(line)
         return str(query["_id"]), str(query["text"])
     except (ValueError, KeyError, TypeError) as error:
         raise RetrievalError(f"{path}:{number}: no query with _id and text: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RetrievalError(f"{path}: {error}") from error

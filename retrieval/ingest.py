@@ -69,6 +69,7 @@ def add_sources(
 ) -> BuildReport:
     """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with IndexWriter(path, encoder, chunker=chunker) as writer:
             return _Ingest(writer, progress, ENCODED_BATCH if encoder else PLAIN_BATCH).run(sources)
     except (OSError, sqlite3.Error) as error:
@@ -199,4 +200,4 @@ class _Ingest:
 
 def _lines(path: Path) -> int:
     with open(path, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        return sum(1 for _ in file)

@@ -139,7 +139,7 @@ def _fault(line: str) -> str:
         return "not a JSON object"
     if "_id" not in found:
         return "no _id"
-    if not any(found.get(key) for key in ("title", "text")):
+    if not any(str(found.get(key) or "").strip() for key in ("title", "text")):
         return f"_id {found['_id']}: neither title nor text"
     return f"_id {found['_id']}: _id, title and text must be strings"
 
