@@ -4,8 +4,8 @@ import importlib
 import sys
 from typing import Any
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 COMMANDS = ("ask", "serve", "index", "search", "eval", "train", "doctor", "worker")
 
@@ -37,12 +37,12 @@ def main() -> None:
 
     try:
         status = build()(standalone_mode=False)
-    except click.exceptions.Exit as request:
+    except typer.Exit as request:
         status = request.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         status = 130
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        say(f"error: {error.format_message()}; --help says more")
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130
