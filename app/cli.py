@@ -42,7 +42,8 @@ def main() -> None:
     except typer.Abort:
         status = 130
     except TyperException as error:
-        say(f"error: {error.format_message()}; --help says more")
+        if message := error.format_message():  # none where the help was printed instead
+            say(f"error: {message}; --help says more")
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130

@@ -147,17 +147,17 @@ def _print_table(report: "BuildReport") -> None:
 
     from app.console import say, stderr
 
-    seconds = report.seconds.get("total", 0.0)
-    if report.failed:
-        table = Table("failed", "why")
-        for failure in report.failed[:SHOWN_FAILURES]:
-            table.add_row(Text(failure.path), Text(failure.reason))
-        stderr().print(table)
+    table = Table("state", "what", "why")
+    table.columns[1].overflow = "fold"
+    table.add_row("ready", f"{len(report.ready)} files or corpora", "")
+    for failure in report.failed[:SHOWN_FAILURES]:
+        table.add_row("failed", Text(failure.path), Text(failure.reason))
     if len(report.failed) > SHOWN_FAILURES:
-        say(f"and {len(report.failed) - SHOWN_FAILURES} more failed")
+        table.add_row("failed", f"and {len(report.failed) - SHOWN_FAILURES} more", "see --json")
+    stderr().print(table)
     say(
-        f"{len(report.ready)} ready, {len(report.failed)} failed;"
-        f" the index holds {report.passages} passages; {seconds:.0f} s"
+        f"{len(report.ready)} ready, {len(report.failed)} failed; the index holds"
+        f" {report.passages} passages; {report.seconds.get('total', 0):.0f} s"
     )
 
 
@@ -184,9 +184,11 @@ def _progress() -> Iterator["Progress"]:
     from app.console import say
 
     with bars() as shown:
-        tasks = {stage: shown.add_task(stage, total=None) for stage in ("reading", "encoding")}
+        tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage)
             shown.update(tasks[stage], completed=done, total=total)
 
         try:
