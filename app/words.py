@@ -33,7 +33,8 @@ def stem(word: str) -> str:
 
 def is_content(word: str) -> bool:
     """Whether a word says what a question is about."""
-    return word.lower() not in _STOP and (len(word) > 1 or word.isdigit())
+    is_stop = word.lower() in _STOP and word != "May"
+    return not is_stop and (len(word) > 1 or word.isdigit())
 
 
 def stems(text: str) -> set[str]:

@@ -50,6 +50,7 @@ def run_worker(
 
     library = Library.open(home)
     with hold_home(home), ParserPool(workers=1) as pool:
+        library.count_attempts()
         library.requeue_unfinished()
         library.sweep_files()
         worker = Worker(library, pool, encoder_name, stop)
@@ -58,6 +59,7 @@ def run_worker(
                 if once:
                     return
                 stop.wait(POLL_SECONDS)
+        library.requeue_unfinished()  # ended in good order: no attempt is counted
 
 
 class Worker:
@@ -69,14 +71,16 @@ class Worker:
         self._library, self._pool, self._stop = library, pool, stop
         self._encoder_name = encoder_name
         self._encoder: Encoder | None = None
+        self._damaged: set[int] = set()  # collections whose index cannot be written
 
     def step(self) -> bool:
         """Do the next piece of work; False where there is none."""
         if gone := self._library.deleted_collections():
             self._library.erase_collection(gone[0])
             return True
-        if removing := self._library.documents_in(State.REMOVING):
-            return self._guard(removing, self._remove)
+        removing = self._library.documents_in(State.REMOVING)
+        if rows := [row for row in removing if row.collection_id not in self._damaged]:
+            return self._guard(rows, self._remove)
         if queued := self._library.documents_in(State.QUEUED):
             return self._guard(queued, self._take)
         return False
@@ -84,7 +88,7 @@ class Worker:
     def _guard(
         self, rows: Sequence[DocumentRow], work: Callable[[list[DocumentRow]], None]
     ) -> bool:
-        """Do `work` on the rows of the first collection; what goes wrong is told, not raised."""
+        """Do `work` on the first collection's rows; False where it has to wait or to end."""
         batch = next(list(group) for _, group in groupby(rows, lambda row: row.collection_id))
         try:
             work(batch)
@@ -97,17 +101,27 @@ class Worker:
         return True
 
     def _remove(self, rows: list[DocumentRow]) -> None:
-        path = self._library.index_path(rows[0].collection_id)
-        if path.exists():
-            with self._writer(path) as writer:
-                for row in rows:
-                    writer.remove(row.digest)
-                writer.commit()
+        collection_id = rows[0].collection_id
+        path = self._library.index_path(collection_id)
+        try:
+            if path.exists():
+                with self._writer(path) as writer:
+                    for row in rows:
+                        writer.remove(row.digest)
+                    writer.commit()
+        except IndexBusy:
+            raise
+        except Exception as error:  # searches leave the documents out meanwhile
+            traceback.print_exc()
+            say(f"worker: removing from collection {collection_id} failed: {error}")
+            self._damaged.add(collection_id)
+            return
         for row in rows:
             self._library.finish_removal(row.id)
 
     def _take(self, rows: list[DocumentRow]) -> None:
-        parsed = self._parse(rows[:BATCH_FILES])
+        together = [row for row in rows if not row.attempts][:BATCH_FILES]
+        parsed = self._parse(rows[:1] if rows[0].attempts else together)
         if parsed:
             self._embed(parsed)
 

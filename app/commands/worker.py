@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command(hidden=True)
     def worker(
-        home: Annotated[Path, typer.Option(help="The library's folder.")],
+        home: Annotated[Path | None, typer.Option(help="The library's folder.")] = None,
         encoder: Annotated[str | None, typer.Option(help="Folder or hub id.")] = None,
         parent: Annotated[int | None, typer.Option(help="End when this process does.")] = None,
         once: Annotated[bool, typer.Option("--once", help="End when nothing is left.")] = False,
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ[name] = "1"
 
+        from app.settings import load_settings
         from app.worker import run_worker
         from app.worker_process import end_with
 
@@ -32,4 +33,5 @@ def register(app: typer.Typer) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         end_with(stop, parent)
-        run_worker(home.expanduser().absolute(), stop=stop, once=once, encoder_name=encoder)
+        settings = load_settings(home=home, encoder=encoder)
+        run_worker(settings.home, stop=stop, once=once, encoder_name=settings.encoder)

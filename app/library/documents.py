@@ -39,6 +39,7 @@ NEXT: dict[State, frozenset[State]] = {
     State.REMOVING: frozenset({State.QUEUED}),  # the same bytes were added again
 }
 UNFINISHED = (State.PARSING, State.EMBEDDING)
+MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class DocumentRow:
     pages: int | None
     passages: int | None
     added_at: float  # seconds since the epoch
+    attempts: int  # how often a worker died with it in hand
 
 
 class Documents(Collections):
@@ -144,15 +146,31 @@ class Documents(Collections):
 
     def retry(self, document_id: int) -> None:
         """Queue a failed document again. Raises NotFound, or LibraryError where it did not fail."""
-        row = self.document(document_id)
-        if row.state is not State.FAILED or not self.advance(document_id, State.QUEUED):
-            raise LibraryError(f"{row.name}: is {row.state}; only a failed document can be retried")
+        with self.write() as db:
+            row = _fetch(db, document_id)
+            if row.state is not State.FAILED:
+                said = f"{row.name}: is {row.state}; only a failed document can be retried"
+                raise LibraryError(said)
+            sql = "UPDATE documents SET state = ?, reason = NULL, attempts = 0 WHERE id = ?"
+            db.execute(sql, (State.QUEUED, document_id))
 
     def requeue_unfinished(self) -> int:
-        """Queue what a killed worker left half done; how many that were."""
+        """Queue again what a worker that ended left half done; how many that were."""
         sql = "UPDATE documents SET state = ?, progress = 0 WHERE state IN (?, ?)"
         with self.write() as db:
             return db.execute(sql, (State.QUEUED, *UNFINISHED)).rowcount
+
+    def count_attempts(self) -> None:
+        """Note that a worker died with what is unfinished; after three times that has failed."""
+        reason = f"reading it ended the worker {MAX_ATTEMPTS} times"
+        with self.write() as db:
+            sql = "UPDATE documents SET attempts = attempts + 1 WHERE state IN (?, ?)"
+            db.execute(sql, UNFINISHED)
+            sql = (
+                "UPDATE documents SET state = ?, reason = ?, progress = 0"
+                " WHERE state IN (?, ?) AND attempts >= ?"
+            )
+            db.execute(sql, (State.FAILED, reason, *UNFINISHED, MAX_ATTEMPTS))
 
     def remove(self, document_id: int) -> None:
         """Take a document out of chats at once and mark it; the worker takes it out of the index.

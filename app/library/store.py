@@ -50,6 +50,7 @@ MIGRATIONS = (
     );
     CREATE INDEX messages_by_chat ON messages (chat_id);
     """,
+    "ALTER TABLE documents ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
 )
 
 

@@ -22,7 +22,9 @@ def test_questions_that_stand_alone(question):
 
 
 def test_a_follow_up_takes_the_terms_it_leans_on():
-    assert searched_text("Who designed it?", [BRIDGE]) == "Who designed it? Orchard Bridge opened"
+    assert (
+        searched_text("Who designed it?", [BRIDGE]) == "Who designed it? Orchard Bridge opened May"
+    )
     assert searched_text("Who designed it?", []) == "Who designed it?"
 
 

@@ -145,6 +145,19 @@ def test_what_a_killed_worker_left_is_queued_again(library, shelf):
     assert [r.state for r in library.documents(shelf.id)] == ["queued", "queued", "ready"]
 
 
+def test_what_ends_the_worker_three_times_has_failed(library, shelf):
+    row = put(library, shelf)
+    for attempt in range(3):
+        assert library.document(row.id).attempts == attempt
+        walk(library, row.id, State.PARSING)
+        library.count_attempts()
+        library.requeue_unfinished()
+    failed = library.document(row.id)
+    assert (failed.state, failed.reason) == ("failed", "reading it ended the worker 3 times")
+    library.retry(row.id)
+    assert library.document(row.id).attempts == 0
+
+
 def test_a_removed_document_leaves_and_can_come_back(library, shelf):
     row = put(library, shelf)
     library.remove(row.id)

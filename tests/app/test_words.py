@@ -20,3 +20,4 @@ def test_content_words():
     assert stems("When was the bridge opened?") == {"bridg", "open"}
     assert is_content("7")
     assert not is_content("x")
+    assert (is_content("May"), is_content("may")) == (True, False)

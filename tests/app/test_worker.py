@@ -87,6 +87,22 @@ def test_queued_documents_become_ready_or_failed_and_removed_ones_go(library, sh
     )
 
 
+@pytest.mark.java
+def test_a_damaged_index_stops_neither_the_worker_nor_other_collections(library, shelf):
+    bridge = put(library, shelf, BRIDGE, "bridge.txt")
+    work(library)
+    (library.index_path(shelf.id) / "passages.db").write_bytes(b"nothing of use" * 99)
+    library.remove(bridge.id)
+    rules = put(library, shelf, LIBRARY, "rules.txt")
+    other = library.create_collection("Other")
+    put(library, other, BRIDGE, "again.txt")
+    work(library)
+    assert library.document(bridge.id).state is State.REMOVING
+    assert library.document(rules.id).state is State.FAILED
+    assert "could not be indexed" in library.document(rules.id).reason
+    assert library.collection(other.id).ready == 1
+
+
 def test_one_worker_a_home(library):
     assert worker_status(library.home).running is False
     assert worker_status(library.home).seconds_since_beat is None
