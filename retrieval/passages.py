@@ -89,7 +89,7 @@ def _pieces(text: str, start: int, end: int, words: int) -> list[_Piece]:
 
 def _size(sentence: str) -> float:
     """How long a sentence is, in words: by spaces, by characters in scripts without them."""
-    words: float = sentence.count(" ") + 1
+    words: float = len(sentence.split())
     if not sentence.isascii():
         words += _WORDS_IN_CJK_CHARACTER * len(_CJK.findall(sentence))
     return max(words, len(sentence) / _CHARACTERS_A_WORD)

@@ -1,19 +1,20 @@
 """Where sentences begin and end: rules over one pattern, fast enough for whole books, pure.
 
-A blank line always ends a sentence; so do single line ends, except where a hard-wrapped line goes
-on in the next one. Table rows and headings, which stand on lines of their own, are thus sentences.
+A blank line ends a sentence; so does a line end, except where a hard-wrapped line goes on in the
+next one. Table rows and headings, which stand on lines of their own, are thus sentences.
 """
 
 import re
 from collections.abc import Iterator
 
-# What may end a sentence: closing marks in Latin and CJK scripts (with quotes, brackets and
+_CANDIDATE = re.compile("[.!?…؟।。！？｡\n\f\v\u2028\u2029]")
+# What may end a sentence there: closing marks in Latin and CJK scripts (with quotes, brackets and
 # reference numbers such as [3] behind them), a blank line, a line end.
-_CANDIDATE = re.compile(
+_MARK = re.compile(
     r"""(?P<stop>[.!?…؟।]+["'”’»)\]}*_]*(?:\[\d{1,3}\])*)(?=\s)"""
     r"""|(?P<cjk>[。！？｡]+[」』”’）〉》]*)"""
-    r"""|(?P<blank>[ \t\f\v]*\n[ \t\f\v]*\n\s*)"""
-    r"""|(?P<line>[ \t\f\v]*[\n\f\v\u2028\u2029]\s*)"""
+    r"""|(?P<blank>\n[ \t\f\v]*\n\s*)"""
+    r"""|(?P<line>[\n\f\v\u2028\u2029]\s*)"""
 )
 _FIRST_WORD = re.compile(r"\S+")
 _LAST_WORD = re.compile(r"\S+\Z")
@@ -67,12 +68,18 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
 def _ends(text: str) -> Iterator[int]:
     """Offsets at which one sentence is over, ascending; the last is `len(text)`."""
     lines = _Lines(text)
-    for match in _CANDIDATE.finditer(text):
+    done = 0
+    for candidate in _CANDIDATE.finditer(text):
+        match = _MARK.match(text, candidate.start()) if candidate.start() >= done else None
+        if match is None:
+            continue
+        done = match.end()
         kind = match.lastgroup
         if (
-            kind in ("cjk", "blank")
+            kind == "cjk"
             or (kind == "stop" and _closes(text, match))
             or (kind == "line" and not lines.wraps(match.start(), match.end()))
+            or (kind == "blank" and not lines.are_double_spaced(match.start(), match.end()))
         ):
             yield match.end()
     yield len(text)
@@ -140,14 +147,24 @@ class _Lines:
         """
         text = self._text
         line_start = text.rfind("\n", 0, line_end) + 1
+        line = text[line_start:line_end].rstrip()
         first = _FIRST_WORD.search(text, next_start)
-        if first is None or line_end - line_start < _WRAP_MIN or _LIST_MARK.match(text, next_start):
+        if first is None or len(line) < _WRAP_MIN or _LIST_MARK.match(text, next_start):
             return False
-        if text[line_end - 1] in ".:|" or text[line_start] == "|":
+        if line[-1] in ".:|" or line[0] == "|":
             return False
         if text[next_start].islower():
             return True
-        return line_end - line_start + 1 + len(first.group()) > self._widest(line_start)
+        return len(line) + 1 + len(first.group()) > self._widest(line_start)
+
+    def are_double_spaced(self, line_end: int, next_start: int) -> bool:
+        """Whether a wrapped line goes on below a blank line, in small letters."""
+        text = self._text
+        return (
+            text.count("\n", line_end, next_start) == 2
+            and text[next_start : next_start + 1].islower()
+            and self.wraps(line_end, next_start)
+        )
 
     def _widest(self, line_start: int) -> int:
         if line_start >= self._paragraph_end:

@@ -53,12 +53,12 @@ class Document:
     blocks: Iterable[Block]
 
 
-# Control characters and halves of surrogate pairs say nothing and break JSON and SQLite.
+# Control characters and halves of pairs break JSON and SQLite; private characters say nothing.
 _UNREADABLE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\ufeff\ufffe\uffff\ud800-\udfff"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\ufeff\ufffe\uffff\ud800-\udfff\ue000-\uf8ff"
     r"\u00ad\u200b\u2060-\u2064]"  # soft hyphens and other marks without width
 )
-_LINE_END = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
+_LINE_END = re.compile(r"\r+\n|\r|[\u0085\u2028\u2029]")
 _BLANKS = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 

@@ -28,7 +28,8 @@ _WORD_START = re.compile(r"[^\W\d_A-Z]+")
 _SPACE = re.compile(r"\s+")
 _SHOWN_AS = {
     "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl",
-    "\ufb05": "st", "\ufb06": "st", "\uf0b7": "•", "\uf0a7": "•", "\u00a0": " ",
+    "\ufb05": "st", "\ufb06": "st", "\uf0b7": "•", "\uf0a7": "•", "\u00a0": " ", "\t": " ",
+    "\ufffd": "",
 }  # fmt: skip
 
 
@@ -76,12 +77,23 @@ def page_texts(document: Any) -> Iterator[PageText]:
     """The text of each page, in order; that of a page that cannot be read is empty."""
     for i in range(len(document)):
         try:
-            page = document[i]
+            page = open_page(document, i)
         except pypdfium2.PdfiumError:
             yield PageText("", ())
             continue
         yield page_text(page)
         page.close()
+
+
+def open_page(document: Any, index: int) -> Any:
+    """The pypdfium2 page at `index`, with what was filled into its form made part of it."""
+    page = document[index]
+    if pdfium.FPDFPage_GetAnnotCount(page) == 0:
+        return page
+    if pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
+        page.close()  # the page as it was read before
+        page = document[index]
+    return page
 
 
 def page_starts(document: Any) -> tuple[int, ...]:

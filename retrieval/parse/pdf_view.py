@@ -10,7 +10,14 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 from retrieval.parse.page_view import Box, PageView
-from retrieval.parse.pdf import PageText, open_pdf, page_starts, page_text, upright_textpage
+from retrieval.parse.pdf import (
+    PageText,
+    open_page,
+    open_pdf,
+    page_starts,
+    page_text,
+    upright_textpage,
+)
 from retrieval.types import ParseFailure
 
 _LARGEST = 2000  # pixels on the longer side
@@ -30,7 +37,7 @@ def page_view(
             raise ParseFailure(f"it has {len(document)} pages, so there is no page {page}")
         stat = path.stat()
         start = _page_starts(path, stat.st_size, stat.st_mtime_ns)[page - 1]
-        sheet = document[page - 1]
+        sheet = open_page(document, page - 1)
         scale = min(scale, _LARGEST / max(sheet.get_size()))
         picture = sheet.render(scale=scale).to_pil()
         size = picture.size

@@ -95,6 +95,11 @@ def test_a_hard_wrapped_paragraph_is_not_cut_at_its_lines():
     ]
 
 
+def test_a_double_spaced_paragraph_is_not_cut_at_its_lines():
+    text = "Here then is a power to change the whole of\n\nthe title; to alter old ones.\n\nThe end"
+    assert sentences(text) == [text[:74], "The end"]
+
+
 def test_short_lines_are_not_joined():
     assert sentences("Jane Doe\n12 High Street\nSpringfield") == [
         "Jane Doe",

@@ -61,6 +61,16 @@ def test_the_title_is_the_documents_own_or_the_files_name(tmp_path):
     assert extract(path, "annual_report.pdf").title == "annual report"
 
 
+def test_what_was_filled_into_a_form_is_read_and_boxed(tmp_path):
+    sheet = canvas.Canvas(str(tmp_path / "form"))
+    sheet.drawString(72, 700, "Name:")
+    sheet.acroForm.textfield(name="n", value="Ada Lovelace", x=120, y=695, width=200, height=20)
+    sheet.save()
+    text = extract(tmp_path / "form", "form.pdf").text
+    start = text.index("Ada Lovelace")
+    assert len(page_view(tmp_path / "form", 1, [(start, start + 12)]).boxes) == 1
+
+
 def test_characters_know_where_they_came_from(tmp_path):
     document = pypdfium2.PdfDocument(write_pdf(tmp_path / "a"))
     for i, page in enumerate(page_texts(document)):
