@@ -2,15 +2,17 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.index import Index
 from retrieval.sources import BEIR, CorpusEntry, read_corpus
 from retrieval.squad import read_squad
-from retrieval.types import Hit, RetrievalError
+from retrieval.types import Hit, Mode, RetrievalError
 
 TAG = "orbweaver"
+BATCH = 256  # queries searched together
 MEASURES = ("nDCG@10", "R@20", "R@100", "Success@1", "Success@5", "Success@20")
 
 
@@ -37,28 +39,42 @@ def read_queries(path: Path) -> dict[str, str]:
     return dict(_query(path, n, line) for n, line in enumerate(lines, start=1) if line.strip())
 
 
-def write_run(path: Path, found: Mapping[str, Sequence[Hit]]) -> None:
-    """A TREC run: query, Q0, passage, rank, score, tag."""
+def ask_all(
+    index: Index, queries: Mapping[str, str], *, k: int, mode: Mode
+) -> Iterator[tuple[str, list[Hit]]]:
+    """The hits of each query, a batch of queries at a time, so that memory stays small."""
+    ids = list(queries)
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        hits = index.search_many([queries[id] for id in batch], k=k, mode=mode)
+        yield from zip(batch, hits, strict=True)
+
+
+def write_run(path: Path, found: Iterable[tuple[str, Sequence[Hit]]]) -> dict[str, list[str]]:
+    """A TREC run: query, Q0, passage, rank, score, tag. Returns each query's passages in order."""
+    ranked: dict[str, list[str]] = {}
     with open(path, "w", encoding="utf-8") as file:
-        for query_id, hits in found.items():
+        for query_id, hits in found:
+            ranked[query_id] = [hit.passage_id for hit in hits]
             for rank, hit in enumerate(hits, start=1):
                 file.write(f"{query_id} Q0 {hit.passage_id} {rank} {hit.score:.6f} {TAG}\n")
+    return ranked
 
 
 def measure(
     qrels: Mapping[str, Mapping[str, int]],
-    found: Mapping[str, Sequence[Hit]],
+    ranked: Mapping[str, Sequence[str]],
     measures: Sequence[str] = MEASURES,
 ) -> dict[str, float]:
     """The mean of each measure in percent over the judged queries; one without hits counts 0.
 
-    Ranks follow the order of the hits, whatever their scores, so that ties stay as we broke them.
+    `ranked` holds passage ids, best first: ties stay as we broke them.
     """
     import ir_measures
 
     run = {
-        query_id: {hit.passage_id: float(len(hits) - rank) for rank, hit in enumerate(hits)}
-        for query_id, hits in found.items()
+        query_id: {passage_id: float(len(ids) - rank) for rank, passage_id in enumerate(ids)}
+        for query_id, ids in ranked.items()
     }
     parsed = [ir_measures.parse_measure(name) for name in measures]
     judged = {query_id: dict(grades) for query_id, grades in qrels.items()}

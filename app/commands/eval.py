@@ -2,7 +2,7 @@
 
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,19 +31,21 @@ def retrieval(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Rank a corpus for each of its questions; writes run.trec and metrics.json, and the index."""
-    from app.console import print_json, print_text
-    from retrieval.evaluate import measure, read_task, write_run
+    from app.console import print_json, print_text, progress
+    from retrieval.evaluate import ask_all, measure, read_task, write_run
 
     task = read_task(data)
     index = _index(task, out, encoder)
     try:
-        found = _found(index, task, mode)
+        with progress() as bar:
+            asked = ask_all(index, task.queries, k=DEPTH, mode=mode)
+            found = bar.track(asked, total=len(task.queries), description="searching")
+            ranked = write_run(out / "run.trec", found)
         described = index.info()
     finally:
         index.close()
-    metrics = {name: round(value, 2) for name, value in measure(task.qrels, found).items()}
+    metrics = {name: round(value, 2) for name, value in measure(task.qrels, ranked).items()}
     result = {"metrics": metrics, "data": str(data), "mode": mode.value, "index": described}
-    write_run(out / "run.trec", found)
     (out / "metrics.json").write_text(json_format.dumps(result, indent=2) + "\n", "utf-8")
     if json:
         print_json(result)
@@ -68,11 +70,3 @@ def _index(task: "Task", out: Path, encoder: str | None) -> "Index":
         encoding = bar.add_task("encoding", total=None)
         writer.commit(lambda done, total: bar.update(encoding, completed=done, total=total))
     return Index.open(out / "index", loaded)
-
-
-def _found(index: "Index", task: "Task", mode: Mode) -> dict[str, Any]:
-    from app.console import say
-
-    say(f"searching {len(task.queries)} questions")
-    hits = index.search_many(list(task.queries.values()), k=DEPTH, mode=mode)
-    return dict(zip(task.queries, hits, strict=True))

@@ -78,12 +78,15 @@ def _described(index: "Index", hit: Hit) -> dict[str, Any]:
 
 
 def _many(index: "Index", queries: Path, run: Path, mode: Mode, k: int) -> None:
-    from app.console import say
-    from retrieval.evaluate import read_queries, write_run
+    from app.console import progress, say
+    from retrieval.evaluate import ask_all, read_queries, write_run
 
     asked = read_queries(queries)
-    found = index.search_many(list(asked.values()), k=k, mode=mode)
-    write_run(run, dict(zip(asked, found, strict=True)))
+    with progress() as bar:
+        found = bar.track(
+            ask_all(index, asked, k=k, mode=mode), total=len(asked), description="searching"
+        )
+        write_run(run, found)
     say(f"wrote the hits of {len(asked)} queries to {run}")
 
 

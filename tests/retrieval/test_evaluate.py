@@ -10,13 +10,9 @@ from retrieval.sources import CorpusEntry
 from retrieval.types import Hit, RetrievalError
 
 
-def hits(*ids):
-    return [Hit(id, 1.0, {}) for id in ids]  # equal scores: the order alone counts
-
-
 def test_metrics_by_hand():
     qrels = {"q1": {"a": 1, "b": 2}, "q2": {"c": 1}, "q3": {"d": 1}}
-    found = {"q1": hits("x", "b", "a"), "q2": hits("c"), "q3": []}
+    found = {"q1": ["x", "b", "a"], "q2": ["c"], "q3": []}
     values = measure(qrels, found, ["nDCG@10", "Success@1", "Success@5", "R@20"])
     ndcg = (2 / log2(3) + 1 / log2(4)) / (2 + 1 / log2(3))
     assert values["nDCG@10"] == pytest.approx(100 * (ndcg + 1) / 3)
@@ -26,9 +22,10 @@ def test_metrics_by_hand():
 
 
 def test_a_run_is_written_as_trec_wants_it(tmp_path):
-    write_run(tmp_path / "run.trec", {"q1": hits("a", "b")})
+    hits = [Hit("a", 2.0, {}), Hit("b", 1.5, {})]
+    assert write_run(tmp_path / "run.trec", [("q1", hits)]) == {"q1": ["a", "b"]}
     assert (tmp_path / "run.trec").read_text() == (
-        "q1 Q0 a 1 1.000000 orbweaver\nq1 Q0 b 2 1.000000 orbweaver\n"
+        "q1 Q0 a 1 2.000000 orbweaver\nq1 Q0 b 2 1.500000 orbweaver\n"
     )
 
 
