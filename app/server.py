@@ -66,6 +66,8 @@ def _mount_page(app: FastAPI, service: Service) -> None:
         run_history=False,  # would keep what people asked
         ssr_mode=False,
         max_file_size=UPLOAD_BYTES,
+        head=page.ICON,
+        i18n=gr.I18n(en=page.WORDS),
         theme=theme.theme(),
         css_paths=page.HERE / "style.css",
         show_error=False,  # errors of ours are shown where they happen

@@ -99,13 +99,13 @@ class Service:
             model.close()
 
     def model_state(self) -> tuple[Loading, str]:
-        """How far the model is, and its notice, or why it failed; never waits."""
+        """How far the model is, and what it is or why it failed; never waits."""
         if not self._model.done():
             return Loading.LOADING, "The model is loading."
         error = self._model.exception()
         if error is not None:
             return Loading.FAILED, str(error)
-        return Loading.READY, self._model.result().notice
+        return Loading.READY, _introduced(self._model.result())
 
     def model(self) -> "LanguageModel":
         """The language model; waits until it is loaded, raises what loading raised."""
@@ -282,6 +282,13 @@ class Service:
         if self._pool is None:
             self._pool = ParserPool(workers=1)
         return self._pool
+
+
+def _introduced(model: "LanguageModel") -> str:
+    """A model by its name and what must be known of it."""
+    if model.name == "none":
+        return model.notice
+    return f"{model.name}: {model.notice}" if model.notice else f"Written by {model.name}."
 
 
 def _context(text: str, start: int, end: int) -> tuple[int, int]:

@@ -1,14 +1,23 @@
 """The About tab: what answers here, named as what it is, and how to use something else."""
 
 from app.service import Loading, Service
+from app.types import AnswerMode
 from app.ui.escape import Html, html, join
+
+QUOTES = "Literal words of your documents, with their place. No model writes anything."
+
+
+def note(service: Service, mode: AnswerMode) -> Html:
+    """One line under the question box: what answers in this mode, and where passages go."""
+    said = QUOTES if mode is AnswerMode.QUOTE else service.model_state()[1]
+    return html('<p class="note">{said}</p>', said=said)
 
 
 def text(service: Service) -> Html:
     """What the running server is made of, for the person who has to trust it."""
     state, notice = service.model_state()
     rows = [
-        ("Quotes", "Literal words of your documents, with their place. No model writes anything."),
+        ("Quotes", QUOTES),
         ("Free answers", notice if state is not Loading.FAILED else f"Not available: {notice}"),
         ("Privacy", _privacy(service)),
         ("Your documents", f"Kept in {service.library.home}; nothing is sent anywhere else."),

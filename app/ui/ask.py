@@ -22,6 +22,7 @@ class AskTab:
     stop: gr.Button
     mode: gr.Radio
     scope: gr.HTML
+    note: gr.HTML  # what answers, and where passages go
     source: gr.HTML
 
 
@@ -35,9 +36,10 @@ def build(script: str, mode: AnswerMode) -> AskTab:
             with gr.Column(elem_id="composer"):
                 question, ask, stop = _question()
                 chosen, scope = _choices(script, mode)
+                note = _html("note", script)
         with gr.Column(elem_id="source-side", scale=0, min_width=0):
             words = _html("source", script, source.CLOSED)
-    return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, words)
+    return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, note, words)
 
 
 def _question() -> tuple[gr.Textbox, gr.Button, gr.Button]:

@@ -11,10 +11,18 @@ def listing(chats: Sequence[Chat], current: int | None) -> Html:
     """The chats of a collection, the latest used first."""
     return html(
         '<nav class="chats" aria-label="Chats"><div class="top"><button type="button" '
-        'class="primary" data-action="new-chat">New chat</button><button type="button" '
-        'class="fold" data-local="chats">{count}</button></div><ul>{items}</ul></nav>',
-        count=count(len(chats), "chat"),
+        'class="primary" data-action="new-chat">New chat</button>{fold}</div>'
+        "<ul>{items}</ul></nav>",
+        fold=_fold(len(chats)) if chats else Html(),
         items=join(_chat(chat, chat.id == current) for chat in chats),
+    )
+
+
+def _fold(number: int) -> Html:
+    """Shows and hides the list where the page is one column."""
+    return html(
+        '<button type="button" class="fold" data-local="chats">{count}</button>',
+        count=count(number, "chat"),
     )
 
 

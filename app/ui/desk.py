@@ -10,8 +10,8 @@ import gradio as gr
 
 from app.library import DocumentRow, LibraryError, NotFound, State
 from app.service import Loading, Service
-from app.types import OrbweaverError
-from app.ui import chats, conversation, documents, header, scope, source, welcome
+from app.types import AnswerMode, OrbweaverError
+from app.ui import about, chats, conversation, documents, header, scope, source, welcome
 from app.ui.escape import Html, html
 from app.ui.place import Place, number
 from retrieval.types import RetrievalError
@@ -36,16 +36,7 @@ class Screen(NamedTuple):
     drawn: Any  # what the timer compares with, to redraw only what changed
 
 
-class Refreshed(NamedTuple):
-    """What the timer may change, in the order of its outputs."""
-
-    place: Any
-    header: Any
-    conversation: Any
-    listing: Any
-    scope: Any
-    chosen: Any
-    drawn: Any
+UNCHANGED = Screen(*[SAME] * len(Screen._fields))
 
 
 class Desk:
@@ -102,19 +93,20 @@ class Desk:
             drawn=self._drawn(place, rows),
         )
 
-    def refresh(self, place: Place, chosen: Sequence[str], drawn: str) -> Refreshed:
-        """What changed since `drawn`, which the timer got the last time."""
-        try:
-            rows = self._rows(place)
-        except NotFound:  # another tab deleted the collection
-            place = self.existing(place)
-            rows = self._rows(place)
+    def refresh(
+        self, place: Place, chosen: Sequence[str], drawn: str, query: Mapping[str, str]
+    ) -> Screen:
+        """What changed since `drawn`, which the timer got the last time, and nothing else."""
+        if not drawn:  # the server was restarted under an open tab: its address knows the place
+            return self.arrive(query)
+        if self.existing(place) != place:  # another tab deleted the collection or the chat
+            return self.screen(self.existing(place))
+        rows = self._rows(place)
         now = self._drawn(place, rows)
         if now == drawn:
-            return Refreshed(*[SAME] * len(Refreshed._fields))
+            return UNCHANGED
         kept = _still_ready(rows, chosen)
-        return Refreshed(
-            place=place,
+        return UNCHANGED._replace(
             header=self._bar(place, None),
             conversation=self.conversation(place) if place.chat is None else SAME,
             listing=documents.listing(rows),
@@ -163,6 +155,10 @@ class Desk:
             except Exception:  # the text is shown already; a page that cannot be drawn is no loss
                 log.exception("cannot draw page %s of %s", view.page, view.document)
                 yield source.opened(view)
+
+    def note(self, mode: str) -> Html:
+        """What answers in this mode, named as what it is."""
+        return about.note(self.service, AnswerMode(mode))
 
     def chats(self, place: Place) -> Html:
         """The list of chats beside the conversation."""

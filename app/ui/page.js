@@ -119,6 +119,7 @@ element.addEventListener("keydown", (event) => {
   element.querySelector("button[data-action='close']")?.click();
 });
 document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+if (element.closest("#live")) element.setAttribute("aria-live", "polite");
 watch("value", drawn);
 if (localStorage.getItem(THEME)) setTheme(localStorage.getItem(THEME));
 drawn();

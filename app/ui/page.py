@@ -18,7 +18,14 @@ from app.ui.place import Place
 HERE = Path(__file__).parent
 REFRESH_SECONDS = 1.5
 TEMPORARY = (600, 600)  # seconds: how often, and from what age, Gradio's copies of uploads go
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 '
+    "viewBox=%220 0 24 24%22 fill=%22none%22 stroke=%22%230b6b66%22 stroke-width=%222%22>"
+    '<path d=%22M12 2v20M2 12h20M5 5l14 14M19 5 5 19M12 7l5 5-5 5-5-5Z%22/></svg>">'
+)
 MANY = 32  # handlers of one kind at once; Gradio's own default is one
+
+WORDS = {"upload_text.drop_file": "Drop files here", "upload_text.click_to_upload": "Choose them"}
 
 # A page event is not an API endpoint, and draws no progress over what it changes.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -127,8 +134,13 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
 def _wire_documents(parts: Parts, desk: Desk) -> None:
     """Dropped files, and what changes by itself while the worker reads them."""
     tab, place = parts.documents, parts.place
+
+    def refresh(place: Place, chosen: tuple[str, ...], drawn: str, request: gr.Request) -> Screen:
+        return desk.refresh(place, chosen, drawn, dict(request.query_params))
+
     seen = [place, parts.chosen, parts.drawn]
-    changed = [place, parts.header, parts.ask.conversation, tab.listing, parts.ask.scope, *seen[1:]]
+    noting = [parts.ask.mode.change, parts.timer.tick]
     tab.files.upload(desk.add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
-    parts.timer.tick(desk.refresh, seen, changed, **QUIET)
+    parts.timer.tick(refresh, seen, parts.screen(), **QUIET)
+    gr.on(noting, desk.note, parts.ask.mode, parts.ask.note, **QUIET)
     parts.timer.tick(lambda: about.text(desk.service), None, parts.about, **QUIET)

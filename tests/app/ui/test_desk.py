@@ -7,7 +7,7 @@ from app.library import Library, State
 from app.service import Service
 from app.settings import load_settings
 from app.types import Answer, AnswerMode, CacheUse, Citation, Sentence, Timings
-from app.ui.desk import SAME, Desk
+from app.ui.desk import UNCHANGED, Desk
 from app.ui.page import build
 from app.ui.place import Place
 
@@ -129,10 +129,10 @@ def test_failed_documents_come_first_with_reason_retry_and_remove(tmp_path, desk
 def test_the_timer_redraws_only_what_changed(tmp_path, desk, library, shelf):
     drop(tmp_path, desk, shelf)
     drawn = desk.screen(shelf).drawn
-    assert set(map(str, desk.refresh(shelf, (), drawn))) == {str(SAME)}
+    assert desk.refresh(shelf, (), drawn, {}) == UNCHANGED
     row = library.documents(shelf.collection)[0]
     ready(library, row)
-    after = desk.refresh(shelf, (row.digest, "gone"), drawn)
+    after = desk.refresh(shelf, (row.digest, "gone"), drawn, {})
     assert 'data-state="ready"' in after.listing
     assert after.chosen == (row.digest,)
     assert "checked" in after.scope
@@ -143,7 +143,13 @@ def test_the_timer_leaves_a_collection_that_another_tab_deleted(desk, library, s
     other = library.create_collection("Other").id
     drawn = desk.screen(shelf).drawn
     library.delete_collection(shelf.collection)
-    assert desk.refresh(shelf, (), drawn).place == Place(other)
+    assert desk.refresh(shelf, (), drawn, {}).place == Place(other)
+
+
+def test_a_tab_open_over_a_restart_comes_back_to_its_place(desk, library, shelf):
+    second = library.create_collection("Second").id
+    query = {"collection": str(second)}
+    assert desk.refresh(Place(), (), "", query).place == Place(second)
 
 
 def test_chats_are_listed_opened_renamed_and_deleted(desk, library, shelf):
