@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from jamba.config import JambaError
+from jamba.decode import Decoder
 from jamba.model import Jamba
-from jamba.sampling import Logits, SamplingParams, choose
+from jamba.sampling import SamplingParams, choose
 from jamba.sequence import FinishReason, Metrics, Request
 from jamba.snapshots import Found, MissReason, SnapshotStore
 from jamba.state import SequenceState
@@ -36,6 +37,7 @@ class Engine:
         self.model = model
         self.snapshots = snapshots
         self._chunk = chunk
+        self._decoder = Decoder(model)
         self._fingerprint = fingerprint(model) if snapshots else ""
         self._waiting: SimpleQueue[Request | None] = SimpleQueue()
         self._open: set[Request] = set()
@@ -181,14 +183,15 @@ class Engine:
         params = request.params
         rng = np.random.default_rng(params.seed)
         ends = {*params.stop_ids} if params.ignore_eos else {*params.stop_ids, *self._eos}
+        scores = logits.numpy()
         while not request.is_stopped:
-            token = choose(_numpy(logits), params, rng, request.prompt, request.generated)
+            token = choose(scores, params, rng, request.prompt, request.generated)
             if token is None or token in ends:
                 return request.finish(FinishReason.STOP)
             self._emit(request, token)
             if len(request.generated) >= params.max_tokens or self._is_full(state):
                 return request.finish(FinishReason.LENGTH)
-            logits = self.model.head(self.model.hidden(_row([token]), state)[0, -1])
+            scores = self._decoder.step(token, state)
 
     def _emit(self, request: Request, token: int) -> None:
         now = time.perf_counter() - request.submitted_at
@@ -210,8 +213,3 @@ class Engine:
 
 def _row(tokens: Sequence[int]) -> Tensor:
     return torch.tensor([tokens], dtype=torch.int64)  # (1, T)
-
-
-def _numpy(logits: Tensor) -> Logits:
-    array: Logits = logits.numpy()
-    return array

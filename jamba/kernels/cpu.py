@@ -20,7 +20,16 @@ Kernel = Callable[..., Any]
 
 def compiled(function: Kernel) -> Kernel:
     """Compile for all cores; cached on disk where a folder for it can be written."""
-    options = {"parallel": True, "fastmath": FASTMATH, "error_model": "numpy"}
+    return _compile(function, parallel=True)
+
+
+def compiled_serial(function: Kernel) -> Kernel:
+    """Compile for one core, for what is too short to share; cached likewise."""
+    return _compile(function, parallel=False)
+
+
+def _compile(function: Kernel, parallel: bool) -> Kernel:
+    options = {"parallel": parallel, "fastmath": FASTMATH, "error_model": "numpy"}
     try:
         kernel: Kernel = njit(cache=True, **options)(function)
     except RuntimeError:  # neither this folder nor the user's cache folder can be written
