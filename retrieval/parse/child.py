@@ -21,6 +21,7 @@ _GRACE = 5  # seconds past the time limit after which the system ends a child it
 
 def main(limits: dict[str, Any]) -> None:
     """Answer the requests on standard input until it ends."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # openpyxl loads numpy, whose threads take memory
     requests, answers = _take_pipes()
     ours = Limits(**limits)
     _confine(ours)

@@ -14,7 +14,8 @@ from retrieval.types import Extracted, ParseFailure
 # What programs call a document whose author gave it no title.
 _EMPTY_TITLE = re.compile(
     r"(?i)(?:(?:microsoft )?(?:word|powerpoint|excel)?[ -]*(?:document|presentation|slide)?\s*\d*"
-    r"|untitled.*|title|no title|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|qxd|tmp|rtf|dvi))"
+    r"|untitled.*|(?:no |page )?title|model|\(?(?:anonymous|unspecified|unknown)\)?"
+    r"|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|qxd|tmp|rtf|dvi))"
 )
 _TITLE_CHARACTERS = 300
 _ZIPPED = frozenset({Kind.DOCX, Kind.PPTX, Kind.XLSX, Kind.ODT, Kind.ODS, Kind.ODP, Kind.EPUB})

@@ -71,11 +71,11 @@ _UNSUPPORTED = (
 )
 
 _HTML = re.compile(
-    r"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    r"(?:<\?xml[^>]*>\s*)?(?>(?:<!--.*?-->\s*)*)<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _TAG = re.compile(r"<(?:p|div|span|table|br|h\d|ul|ol|li|a|b|i)\b[^<]*>", re.IGNORECASE)
-_MAIL_HEADERS = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*:[ \t]?.*\r?\n(?:[ \t].*\r?\n)*){3,}")
+_MAIL_HEADERS = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t][^\n]*\n)*){3,}")
 _SENT_MAIL = re.compile(r"^(?:From|Received|Return-Path|MIME-Version):", re.MULTILINE)
 _ABOUT_MAIL = re.compile(r"^(?:Message-ID|MIME-Version|Received|Subject):", re.MULTILINE | re.I)
 
@@ -84,7 +84,7 @@ def detect(path: Path, name: str) -> Kind:
     """The kind of the file at `path`, which its owner calls `name`. Raises ParseFailure."""
     with path.open("rb") as file:
         head = file.read(_SAMPLE)
-    if not head.strip():
+    if not head.strip() and len(head) < _SAMPLE:
         raise ParseFailure("empty file")
     if b"%PDF-" in head[:1024]:
         return Kind.PDF

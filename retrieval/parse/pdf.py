@@ -22,7 +22,7 @@ _PAGE_GAP = "\n\n"
 _HYPHENS = frozenset("\x02\u00ad")  # PDFium's mark for a hyphen at a line's end; the soft hyphen
 _SAMPLE = 40  # characters looked at to tell which way a page's text runs
 _LINE_ENDS = frozenset("\r\n\x0b\x0c\u2028\u2029")
-_COMPOUND = re.compile(r"[^\W\d_]+-[^\W\d_]+")
+_COMPOUND = re.compile(r"(?<![^\W\d_])[^\W\d_]+-[^\W\d_]+")
 _WORD_END = re.compile(r"[^\W\d_A-Z]+(?=\W?\Z)")  # small letters: capitals keep their hyphen
 _WORD_START = re.compile(r"[^\W\d_A-Z]+")
 _SPACE = re.compile(r"\s+")
@@ -258,7 +258,7 @@ def _join(characters: list[str], runs: list[range], lines: list[Line]) -> PageTe
 
 def _keeps_hyphen(before: str, after: str, compounds: set[str]) -> bool:
     """Whether a word cut at a line's end has a hyphen of its own, as it has elsewhere."""
-    left, right = _WORD_END.search(before), _WORD_START.match(after)
+    left, right = _WORD_END.search(before[-64:]), _WORD_START.match(after)
     if left is None or right is None or (right.end() < len(after) and after[right.end()] == "-"):
         return True
     return f"{left.group()}-{right.group()}" in compounds

@@ -69,7 +69,8 @@ def _boxes(sheet: Any, size: tuple[int, int], spans: Sequence[tuple[int, int]]) 
             for first, count in _index_ranges(text, start, end)
             for corners in _rectangles(textpage, first, count)
         ]
-    return _lines(_on_picture(sheet, size, corners) for corners in dict.fromkeys(found))
+    boxes = (_on_picture(sheet, size, corners) for corners in dict.fromkeys(found))
+    return _lines(box for box in boxes if box.left < box.right and box.top < box.bottom)
 
 
 def _lines(boxes: Iterable[Box]) -> list[Box]:
@@ -122,5 +123,6 @@ def _on_picture(sheet: Any, size: tuple[int, int], corners: tuple[float, ...]) -
     for corner in ((left, top), (right, bottom)):
         pdfium.FPDF_PageToDevice(sheet, 0, 0, *size, 0, *corner, x, y)
         points.append((float(x.value), float(y.value)))
-    (x0, y0), (x1, y1) = points
-    return Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    (left, right), (top, bottom) = (sorted(ends) for ends in zip(*points, strict=True))
+    width, height = size
+    return Box(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))

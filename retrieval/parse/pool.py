@@ -25,6 +25,8 @@ from retrieval.parse.page_view import Box, PageView
 from retrieval.types import Extracted, ParseFailure
 
 _FILES_A_CHILD = 50
+# All a reader may know of ours: no keys or tokens beside a file that may be hostile.
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _STOPPED = "stopped before it was read"
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
@@ -184,7 +186,7 @@ def _start(limits: Limits) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
     )
 
 

@@ -6,6 +6,7 @@ import zipfile
 import pytest
 
 from retrieval.parse import Limits, ParserPool, extract
+from retrieval.passages import split_passages
 from retrieval.types import ParseFailure
 
 CONTENT_TYPES = (
@@ -84,6 +85,24 @@ def test_more_memory_than_allowed(tmp_path):
         assert pool.parse(path, "small.json").text == "small."
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!---->" * 8_000 + "x",
+        "Subject: x\r\n" + " folded\r\n" * 8_000 + "x",
+        "<a " * 20_000 + "><p>x",
+        "a" * 200_000 + "-1",
+        ". " * 100_000,
+        "\n" * 200_000 + "x",
+    ],
+)
+def test_text_made_to_slow_down_patterns(tmp_path, text):
+    path = tmp_path / "slow.html"
+    path.write_bytes(text.encode())
+    with ParserPool(limits=Limits(seconds=15)) as pool:
+        assert split_passages(pool.parse(path, "slow.html").text)
+
+
 def test_json_nested_too_deeply(pool, tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000 + "]" * 100_000)
@@ -103,6 +122,20 @@ def test_a_crash_of_the_reader_is_the_files_failure(pool, tmp_path, monkeypatch)
         assert reason(broken, note) == "damaged file: it crashed the reader"
         monkeypatch.undo()
         assert broken.parse(note, "note.txt").text == "fine"
+
+
+def test_a_reader_knows_none_of_our_keys(tmp_path, monkeypatch):
+    import retrieval.parse.pool as pool_module
+
+    monkeypatch.setenv("OPENAI_API_KEY", "hush")
+    tell = "import os, retrieval.parse.child as c;"
+    tell += "c._answer = lambda *_: c.Frame({'failure': ' '.join(os.environ)})"
+    telling = pool_module._START.replace("main(", f"{tell}; main(")
+    monkeypatch.setattr(pool_module, "_START", telling)
+    note = tmp_path / "note.txt"
+    note.write_text("fine")
+    with ParserPool() as pool:
+        assert "OPENAI_API_KEY" not in reason(pool, note)
 
 
 def test_what_a_library_prints_does_not_confuse(tmp_path, monkeypatch):

@@ -138,6 +138,15 @@ def dark_pixels(view, box):
     return sum(value < 128 for value in part.get_flattened_data())
 
 
+def test_words_off_the_page_have_no_box(tmp_path):
+    sheet = canvas.Canvas(str(tmp_path / "off"), pagesize=(300, 300))
+    sheet.drawString(72, 200, "On the page.")
+    sheet.drawString(72, 900, "Above it.")
+    sheet.save()
+    text = extract(tmp_path / "off", "off.pdf").text
+    assert len(page_view(tmp_path / "off", 1, [(0, len(text))]).boxes) == 1
+
+
 def test_a_view_comes_through_the_pool_too(tmp_path):
     path = write_pdf(tmp_path / "a")
     with ParserPool() as pool:
