@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.evaluate import Task, ask_all, measure, read_task
-from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, fuse
-from retrieval.index import DENSE_WEIGHT, DEPTH, Index
+from retrieval.fusion import DENSE_WEIGHT, hybrid
+from retrieval.index import DEPTH, Index
 from retrieval.records import Scored
 from retrieval.segments import Vectors
 from retrieval.types import Extracted, Mode
@@ -97,16 +97,7 @@ def ranked(found: Found) -> Ranked:
 def fused(lexical: Found, dense: Found, weight: float) -> Ranked:
     """What the index's hybrid search gives with another weight."""
     return {
-        query: [
-            hit.passage_id
-            for hit in fuse(
-                [
-                    Ranking("bm25", lexical[query], 1 - weight, BM25_MINIMUM),
-                    Ranking("dense", dense[query], weight, COSINE_MINIMUM),
-                ],
-                k=20,
-            )
-        ]
+        query: [hit.passage_id for hit in hybrid(lexical[query], dense[query], 20, weight=weight)]
         for query in lexical
     }
 

@@ -5,7 +5,7 @@ retriever can give (BM25: 0, cosine: -1), so that a list of uniformly bad hits d
 top (Bruch et al., TOIS 2023: TM2C2).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval.records import Scored
@@ -13,6 +13,7 @@ from retrieval.types import Hit, Part
 
 BM25_MINIMUM = 0.0
 COSINE_MINIMUM = -1.0
+DENSE_WEIGHT = 0.7  # chosen on tuning articles alone: benchmarks/bench_retrieval.py --tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,27 @@ def fuse(rankings: Sequence[Ranking], k: int) -> list[Hit]:
     return [Hit(passage_id, score, parts[passage_id]) for passage_id, score in best]
 
 
+def hybrid(
+    lexical: Sequence[Scored],
+    dense: Sequence[Scored],
+    k: int,
+    *,
+    weight: float = DENSE_WEIGHT,
+    unit: bool = True,
+) -> list[Hit]:
+    """BM25 and dense hits as one list of the best `k`; `weight` is the dense share.
+
+    Inner products of vectors that are not of `unit` length have no least value; the least found
+    stands in for it.
+    """
+    least = COSINE_MINIMUM if unit else min((hit.score for hit in dense), default=0.0)
+    rankings = [
+        Ranking("bm25", lexical, 1 - weight, BM25_MINIMUM),
+        Ranking("dense", dense, weight, least),
+    ]
+    return fuse(rankings, k)
+
+
 def alone(name: str, hits: Sequence[Scored], k: int) -> list[Hit]:
     """The hits of a single retriever, with its own scores."""
     return [
@@ -51,9 +73,3 @@ def _scale(ranking: Ranking) -> float:
     """What brings the best score to 1; 0 where even the best is the least possible."""
     best = max((hit.score for hit in ranking.hits), default=ranking.minimum)
     return 1 / (best - ranking.minimum) if best > ranking.minimum else 0.0
-
-
-def by_score(scores: Mapping[str, float]) -> list[Scored]:
-    """Best first, ties by id."""
-    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    return [Scored(passage_id, score) for passage_id, score in ranked]

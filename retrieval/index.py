@@ -7,20 +7,20 @@ on theirs.
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retrieval.bm25 import Bm25Searcher
 from retrieval.dense import DenseSearcher, Part
 from retrieval.encoder import Encoder, load_encoder
-from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse
+from retrieval.fusion import alone, hybrid
 from retrieval.manifest import describe
 from retrieval.records import Scored
 from retrieval.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
 from retrieval.writer import DENSE, LUCENE, check_encoder
 
-DENSE_WEIGHT = 0.7
 DEPTH = 100  # hits of each retriever that are fused, at least
 OPENING_ATTEMPTS = 5  # a writer may commit while a reader opens
 
@@ -33,6 +33,7 @@ class Index:
         self._store = store
         self._encoder = encoder
         self._lock = threading.Lock()
+        self._encoder_lock = threading.Lock()  # loading takes seconds, BM25 need not wait for it
         self._current = _newest(path, store, {})
 
     @classmethod
@@ -49,7 +50,7 @@ class Index:
     @property
     def encoder(self) -> Encoder:
         """The encoder of the vectors; raises RetrievalError if the index has none."""
-        with self._lock:
+        with self._encoder_lock:
             if self._encoder is None:
                 built = self._store.encoder
                 if built is None:
@@ -71,13 +72,13 @@ class Index:
 
         Hybrid needs no vectors: an index without them is searched by BM25 alone.
         """
-        return self._search([question], k, mode, documents)[0]
+        return self._search(_Asked([question], k, mode, documents))[0]
 
     def search_many(
         self, questions: Sequence[str], *, k: int = 10, mode: Mode = Mode.HYBRID
     ) -> list[list[Hit]]:
         """What `search` gives for each question; the questions are encoded together."""
-        return self._search(questions, k, mode, None)
+        return self._search(_Asked(questions, k, mode, None))
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in that order; raises RetrievalError if one was removed."""
@@ -129,64 +130,44 @@ class Index:
         self._current.retire()
         self._store.close()
 
-    def _search(
-        self,
-        questions: Sequence[str],
-        k: int,
-        mode: Mode,
-        documents: Collection[str] | None,
-    ) -> list[list[Hit]]:
-        if k < 1:
-            raise RetrievalError(f"k must be at least 1, not {k}")
-        depth = max(k, DEPTH) if mode is Mode.HYBRID else k
+    def _search(self, asked: "_Asked") -> list[list[Hit]]:
+        if asked.k < 1:
+            raise RetrievalError(f"k must be at least 1, not {asked.k}")
         try:
             with self._reading() as generation:
-                dense = self._dense(generation, questions, depth, mode, documents)
-                lexical = self._lexical(generation, questions, depth, mode, documents)
+                dense = self._dense(generation, asked)
+                lexical = _lexical(generation, asked)
         except FileNotFoundError as error:  # vectors not read yet, and a writer has replaced them
             if not self.refresh():
                 raise IndexDamaged(f"{self.path}: {error.filename or error} is missing") from error
-            return self._search(questions, k, mode, documents)
-        if mode is Mode.BM25 or dense is None:
-            found = [alone("bm25", hits, k) for hits in lexical]
-        elif mode is Mode.DENSE:
-            found = [alone("dense", hits, k) for hits in dense]
-        else:
-            found = [_fused(*hits, k) for hits in zip(lexical, dense, strict=True)]
-        return self._stored(found)
+            return self._search(asked)
+        return self._stored(self._ranked(asked, lexical, dense))
 
-    def _lexical(
-        self,
-        generation: "_Generation",
-        questions: Sequence[str],
-        depth: int,
-        mode: Mode,
-        documents: Collection[str] | None,
-    ) -> list[list[Scored]]:
-        if mode is Mode.DENSE:
-            return [[] for _ in questions]
-        return [generation.bm25.search(question, depth, documents) for question in questions]
-
-    def _dense(
-        self,
-        generation: "_Generation",
-        questions: Sequence[str],
-        depth: int,
-        mode: Mode,
-        documents: Collection[str] | None,
-    ) -> list[list[Scored]] | None:
+    def _dense(self, generation: "_Generation", asked: "_Asked") -> list[list[Scored]] | None:
         """Dense hits for each question; None where the search does not use vectors."""
-        if mode is Mode.BM25 or (mode is Mode.HYBRID and self._store.encoder is None):
+        if asked.mode is Mode.BM25 or (asked.mode is Mode.HYBRID and self._store.encoder is None):
             return None
-        vectors = self.encoder.encode_queries(questions)
-        rows = None if documents is None else self._store.rows_of_documents(documents)
-        found = generation.dense().search(vectors, depth, rows)
+        vectors = self.encoder.encode_queries(asked.questions)
+        chosen = asked.documents
+        rows = None if chosen is None else self._store.rows_of_documents(chosen)
+        found = generation.dense().search(vectors, asked.depth, rows)
         ids = self._store.ids_of_rows({row for hits in found for row, _ in hits})
-        blank = [not question.strip() for question in questions]
         return [
-            [] if empty else [Scored(ids[row], score) for row, score in hits if row in ids]
-            for empty, hits in zip(blank, found, strict=True)
+            [Scored(ids[row], score) for row, score in hits if row in ids and question.strip()]
+            for question, hits in zip(asked.questions, found, strict=True)
         ]
+
+    def _ranked(
+        self, asked: "_Asked", lexical: list[list[Scored]], dense: list[list[Scored]] | None
+    ) -> list[list[Hit]]:
+        """The hits of each question in the mode asked for."""
+        if dense is None:
+            return [alone("bm25", hits, asked.k) for hits in lexical]
+        if asked.mode is Mode.DENSE:
+            return [alone("dense", hits, asked.k) for hits in dense]
+        unit = self.encoder.normalized
+        pairs = zip(lexical, dense, strict=True)
+        return [hybrid(words, meaning, asked.k, unit=unit) for words, meaning in pairs]
 
     def _stored(self, found: list[list[Hit]]) -> list[list[Hit]]:
         """Without passages that were removed since the generation was opened."""
@@ -202,6 +183,21 @@ class Index:
             yield generation
         finally:
             generation.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One search: of `documents` only, unless that is None."""
+
+    questions: Sequence[str]
+    k: int
+    mode: Mode
+    documents: Collection[str] | None
+
+    @property
+    def depth(self) -> int:
+        """Hits wanted of each retriever."""
+        return max(self.k, DEPTH) if self.mode is Mode.HYBRID else self.k
 
 
 class _Generation:
@@ -241,6 +237,14 @@ class _Generation:
         self.leave()
 
 
+def _lexical(generation: _Generation, asked: _Asked) -> list[list[Scored]]:
+    """BM25 hits for each question; none where the search does not use them."""
+    if asked.mode is Mode.DENSE:
+        return [[] for _ in asked.questions]
+    search = generation.bm25.search
+    return [search(question, asked.depth, asked.documents) for question in asked.questions]
+
+
 def _newest(path: Path, store: Store, loaded: Mapping[str, Part]) -> _Generation:
     """Open the committed generation, again if a writer commits another one meanwhile."""
     for attempt in range(OPENING_ATTEMPTS):
@@ -251,13 +255,3 @@ def _newest(path: Path, store: Store, loaded: Mapping[str, Part]) -> _Generation
             if store.generation == before or attempt == OPENING_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
-
-
-def _fused(lexical: list[Scored], dense: list[Scored], k: int) -> list[Hit]:
-    return fuse(
-        [
-            Ranking("bm25", lexical, 1 - DENSE_WEIGHT, BM25_MINIMUM),
-            Ranking("dense", dense, DENSE_WEIGHT, COSINE_MINIMUM),
-        ],
-        k,
-    )

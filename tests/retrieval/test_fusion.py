@@ -2,7 +2,7 @@
 
 import pytest
 
-from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse
+from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse, hybrid
 from retrieval.records import Scored
 from retrieval.types import Part
 
@@ -48,3 +48,19 @@ def test_alone_keeps_raw_scores():
     assert [(hit.passage_id, hit.score, hit.parts) for hit in hits] == [
         ("a", 0.5, {"dense": Part(0.5, 1)})
     ]
+
+
+def test_hybrid_weighs_the_dense_part():
+    lexical, meaning = [Scored("a", 2.0)], [Scored("b", 0.5), Scored("c", -0.25)]
+    hits = hybrid(lexical, meaning, 3, weight=0.6)
+    assert [(hit.passage_id, pytest.approx(hit.score)) for hit in hits] == [
+        ("b", 0.6),
+        ("a", 0.4),
+        ("c", 0.6 * 0.75 / 1.5),
+    ]
+
+
+def test_inner_products_without_a_least_value_are_counted_from_the_lists_least():
+    meaning = [Scored("b", 90.0), Scored("c", 80.0), Scored("d", 70.0)]
+    hits = hybrid([], meaning, 3, weight=0.6, unit=False)
+    assert [hit.score for hit in hits] == pytest.approx([0.6, 0.3, 0.0])
