@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,9 +23,9 @@ from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, documen
 from retrieval.passages import split_passages
 from retrieval.squad import Question, read_squad
 
-UNKNOWN_ANSWER = "The documents do not say."  # what app.prompt.SYSTEM asks for
 PASSAGE_WORDS = 100
 QUESTIONS = 5  # behind one passage
+QUOTED = 0.1  # passages of plain text to quote from, for each passage with questions
 SECTION = 4000  # characters of plain text that stay in order
 HELD_OUT = 40  # one in so many examples and sections is never trained on
 HELD_OUT_ROWS = 4  # of each kind
@@ -97,33 +98,26 @@ def sections(texts: Iterable[str]) -> list[str]:
 
 
 def question_exams(questions: Iterable[Question], rng: random.Random) -> list[Exam]:
-    """Each passage with some of its questions; one in twelve asks what the passage does not say."""
+    """Each passage with some of its questions, and words of it to go on from."""
     asked: dict[tuple[str, str], list[Question]] = defaultdict(list)
     for question in questions:
         if question.answers:
             asked[question.title, question.context].append(question)
-    groups = list(asked.items())
     exams = []
-    for (title, text), group in groups:
+    for (title, text), group in asked.items():
         chosen = rng.sample(group, min(QUESTIONS, len(group)))
         turns = [(question.text, question.answers[0].text) for question in chosen]
-        if rng.random() < QUESTIONS / 12:
-            (elsewhere, _), foreign = rng.choice(groups)
-            if elsewhere != title:
-                turns[rng.randrange(len(turns))] = (rng.choice(foreign).text, UNKNOWN_ANSWER)
         exams.append(Exam(title.replace("_", " "), text, (*turns, *quote_turns(text, 2, rng))))
     return exams
 
 
-def quoting_exams(texts: Iterable[str], rng: random.Random) -> list[Exam]:
+def quoting_exams(texts: Iterable[str], rng: random.Random) -> Iterator[Exam]:
     """Passages of plain text with words to go on from: what teaches to copy needs no labels."""
-    exams = []
     for text in texts:
         for span in split_passages(text, words=PASSAGE_WORDS):
             passage = " ".join(text[span.start : span.end].split())
             if turns := quote_turns(passage, 4, rng):
-                exams.append(Exam("", passage, tuple(turns)))
-    return exams
+                yield Exam("", passage, tuple(turns))
 
 
 def quote_turns(text: str, count: int, rng: random.Random) -> list[tuple[str, str]]:
@@ -192,8 +186,7 @@ def build_corpus(
     parts = sections(sources.texts)
     rng.shuffle(parts)
     exams = question_exams(sources.questions, rng)
-    quoted = quoting_exams(_part(parts), rng)
-    exams += rng.sample(quoted, min(len(exams) // 2, len(quoted)))
+    exams += islice(quoting_exams(_part(parts), rng), round(len(exams) * QUOTED))
     rng.shuffle(exams)
     (bos,) = layout.tokenizer.encode_special(BOS)
     known, unseen = _part(exams), exams[::HELD_OUT]

@@ -10,6 +10,7 @@ from jamba.config import JambaError
 
 Ids = NDArray[np.int64]
 Weights = NDArray[np.float32]
+AHEAD = 16  # documents looked at for the place that is left in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,22 @@ class Filler:
 
 
 def pack(documents: Iterable[TokenDocument], filler: Filler, length: int) -> Rows:
-    """Rows of exactly `length` tokens, in order; text fills what the next document leaves open.
+    """Rows of exactly `length` tokens; text fills what no document fits into.
 
-    A document longer than a row loses its end.
+    A row takes the longest that fits of the next AHEAD documents; one longer than a row loses its
+    end.
     """
-    rows: list[list[TokenDocument]] = [[]]
-    room = length
-    for item in (item.cut(length) for item in documents):
-        if len(item.ids) > room:
-            rows[-1].extend(filler.take(room))
-            rows.append([])
-            room = length
-        rows[-1].append(item)
-        room -= len(item.ids)
-    rows[-1].extend(filler.take(room))
+    waiting = [item.cut(length) for item in documents]
+    rows = []
+    while waiting:
+        row: list[TokenDocument] = []
+        room = length
+        while fitting := [item for item in waiting[:AHEAD] if len(item.ids) <= room]:
+            longest = max(fitting, key=lambda item: len(item.ids))
+            waiting = [item for item in waiting if item is not longest]
+            row.append(longest)
+            room -= len(longest.ids)
+        rows.append([*row, *filler.take(room)])
     return _join(rows)
 
 

@@ -95,20 +95,12 @@ def test_one_exam_holds_all_questions_of_its_passage():
     assert {("When was it built?", "1874"), ("What burned?", "rape oil")} <= set(exam.turns)
 
 
-def test_questions_of_other_articles_are_answered_with_a_refusal():
-    elsewhere = (
-        "A fjord is a long inlet of the sea between steep cliffs, made by a glacier long ago."
-    )
-    foreign = question("What is a fjord?", "a long inlet", "Fjord", elsewhere)
-    refused = [
-        asked
-        for seed in range(40)
-        for exam in lm_data.question_exams([*QUESTIONS, foreign], random.Random(seed))
-        for asked, answer in exam.turns
-        if answer == lm_data.UNKNOWN_ANSWER and exam.title == "Lighthouse"
-    ]
-    assert refused
-    assert set(refused) == {"What is a fjord?"}
+def test_plain_text_is_quoted_from_in_passages_of_its_own():
+    text = "\n".join(f"{PASSAGE} {number}." for number in range(9))
+    exams = list(lm_data.quoting_exams([text], random.Random(0)))
+    assert len(exams) > 1
+    assert all(exam.title == "" and len(exam.turns) == 4 for exam in exams)
+    assert all(answer in exam.text for exam in exams for _, answer in exam.turns)
 
 
 def test_a_document_begins_as_the_application_asks_and_answers_weigh_more(layout):

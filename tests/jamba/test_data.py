@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jamba.config import JambaError
-from jamba.data import Corpus, Filler, document, pack
+from jamba.data import AHEAD, Corpus, Filler, document, pack
 
 BOS = 1
 
@@ -22,17 +22,26 @@ def filler(*sections: range) -> Filler:
 
 def test_rows_are_full_and_documents_are_whole():
     rows = pack(documents(6, 3, 8), filler(), 10)
-    assert rows.ids.shape == (2, 10)
-    assert rows.ids[0].tolist() == [*range(100, 106), *range(200, 203), BOS]
-    assert rows.ids[1].tolist() == [*range(300, 308), BOS, 10]
+    assert rows.ids.tolist() == [
+        [*range(300, 308), BOS, 10],
+        [*range(100, 106), *range(200, 203), BOS],
+    ]
 
 
 def test_every_document_starts_fresh_and_its_first_token_is_not_predicted():
     rows = pack(documents(6, 3, 8), filler(), 10)
-    assert np.flatnonzero(rows.reset[0]).tolist() == [0, 6, 9]
-    assert np.flatnonzero(rows.reset[1]).tolist() == [0, 8]
+    assert np.flatnonzero(rows.reset[0]).tolist() == [0, 8]
+    assert np.flatnonzero(rows.reset[1]).tolist() == [0, 6, 9]
     assert (rows.weights[rows.reset] == 0).all()
     assert (rows.weights[~rows.reset] == 1).all()
+
+
+def test_only_the_next_documents_are_looked_at_for_what_fits():
+    rows = pack(documents(*[9] * (AHEAD + 1), 1), filler(), 10)
+    last = 100 * (AHEAD + 2)
+    assert len(rows) == AHEAD + 1
+    assert last not in rows.ids[0]
+    assert rows.ids[1, 9] == last
 
 
 def test_a_document_longer_than_a_row_loses_its_end():
