@@ -1,5 +1,7 @@
 """Starting and stopping: the socket, the worker beside the server, the sample, the end."""
 
+import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -88,8 +90,15 @@ def serve_forever(
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=CLOSING_SECONDS, server_header=False
     )
+    logging.getLogger("uvicorn.error").addFilter(_worth_saying)
     say(f"Orbweaver is at {_address(listener)}  (Ctrl-C stops it)")
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a log line tells a person anything; that open pages are cut off does not."""
+    cut_off = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not cut_off and "graceful shutdown exceeded" not in record.getMessage()
 
 
 def terminate_politely() -> None:

@@ -9,7 +9,8 @@ from tests.e2e.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.java, pytest.mark.timeout(420)]
 
-READING = 120_000  # milliseconds for a document to become ready on a busy machine
+expect.set_options(timeout=60_000)  # milliseconds; a busy machine is slow, not wrong
+READING = 180_000  # for a document to become ready: the worker loads its encoder first
 
 
 def open_page(page: Page, server: Server) -> None:
@@ -49,7 +50,8 @@ def test_upload_ask_click_restart(page, tmp_path, lighthouse_pdf):
         ask(page, question)
         expect(page.locator("#conversation blockquote")).to_contain_text("37 metres")
         check_citation(page)
-        assert server.stop() == 0, server.log.read_text()
+        assert server.stop() == 130
+        assert "Traceback" not in server.log.read_text()
     with Server(home) as server:
         open_page(page, server)
         tab(page, "Documents")
