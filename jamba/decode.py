@@ -35,12 +35,16 @@ class Decoder:
 
     def step(self, token: int, state: SequenceState) -> Array:
         """Logits (V,) after one more token; `state`, of a batch of one, moves on in place."""
-        numba.set_num_threads(self._threads)  # of the calling thread only
-        x = self._embedding[token].copy()  # (H,), the residual stream
-        for layer, layer_state in zip(self._layers, state.layers, strict=True):
-            layer.add(x, layer_state)
-        state.length += 1
-        return _product(self._head, _NONE, self._norm(x))
+        threads = numba.get_num_threads()
+        numba.set_num_threads(min(threads, self._threads))
+        try:
+            x = self._embedding[token].copy()  # (H,), the residual stream
+            for layer, layer_state in zip(self._layers, state.layers, strict=True):
+                layer.add(x, layer_state)
+            state.length += 1
+            return _product(self._head, _NONE, self._norm(x))
+        finally:
+            numba.set_num_threads(threads)
 
 
 class _Norm:

@@ -38,7 +38,7 @@ class Engine:
         self.snapshots = snapshots
         self._chunk = chunk
         self._decoder = Decoder(model)
-        self._fingerprint = fingerprint(model) if snapshots else ""
+        self._fingerprint = "" if snapshots is None else fingerprint(model)
         self._waiting: SimpleQueue[Request | None] = SimpleQueue()
         self._open: set[Request] = set()
         self._is_closed = False
@@ -136,6 +136,8 @@ class Engine:
                 request.fail(error)
             with self._lock:
                 self._open.discard(request)
+            if self.snapshots is not None:
+                self.snapshots.flush()
 
     def _serve(self, request: Request) -> None:
         prefilled = self._prefill(request)

@@ -38,7 +38,7 @@ class Node:
     name: bytes
     tokens: bytes  # of the edge
     end: int
-    above: "Node | None"
+    above: "Node | None" = None  # None: a root, or not yet in a tree
     kv: Tensors = ()  # of the edge's tokens
     recurrent: Tensors | None = None  # None: evicted
     logits: Tensor | None = None  # (V,), there when `recurrent` is

@@ -6,13 +6,16 @@ half a state.
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from threading import Lock
 
 from torch import Tensor
 
 from jamba.config import JambaConfig
+from jamba.disk import SnapshotFolder
 from jamba.prefixes import TOKEN_BYTES, Node, as_bytes, names
 from jamba.state import SequenceState
 
@@ -35,7 +38,7 @@ class Found:
 
     state: SequenceState | None = None
     logits: Tensor | None = None  # (V,) after the last token of the state
-    source: str = "none"  # "none" | "memory"
+    source: str = "none"  # "none" | "memory" | "disk"
     miss_reason: MissReason | None = None
 
 
@@ -51,18 +54,26 @@ class Counters:
     stored: int = 0
     evicted: int = 0
     forgotten: int = 0
+    unwritable: int = 0  # snapshots that could not be written to the folder
     misses: Counter[MissReason] = field(default_factory=Counter)
 
 
 class SnapshotStore:
-    """Snapshots within a byte budget. Safe to use from any thread.
+    """Snapshots within a byte budget, in memory and, given a folder, in files that outlive it.
 
     Prompts are told apart by their token ids, which are compared, and by the fingerprint of the
-    model, so that one store can serve several models.
+    model, so that one store can serve several models. Safe to use from any thread.
     """
 
-    def __init__(self, max_bytes: int = 2**30) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 2**30,
+        folder: Path | None = None,
+        max_disk_bytes: int = 8 * 2**30,
+    ) -> None:
         self.max_bytes = max_bytes
+        self._folder = None if folder is None else SnapshotFolder(Path(folder), max_disk_bytes)
+        self._unsaved: dict[Node, str] = {}  # with the fingerprint of its model
         self.counters = Counters()
         self._lock = Lock()
         self._roots: dict[str, Node] = {}
@@ -98,10 +109,14 @@ class SnapshotStore:
         with self._lock:
             self._clock += 1
             known = list(self._root(fingerprint).beginnings(tokens))
+            matched = max(map(_end, known))
             best = max((n for n in known if n.recurrent is not None), key=_end, default=None)
             start = 0 if best is None else best.end
+            read = self._read(fingerprint, tokens, [end for end in boundaries if end > start])
+            best, source = (best, "memory") if read is None else (read, "disk")
+            start = 0 if best is None else best.end
             reason = self._reason(fingerprint, tokens, boundaries, start)
-            self._count(len(prompt), max(map(_end, known)), start, reason)
+            self._count(len(prompt), max(matched, start), start, reason)
             if best is None or best.recurrent is None:
                 return Found(miss_reason=reason)
             for node in best.path():
@@ -109,7 +124,9 @@ class SnapshotStore:
             best.hits += 1
             edges = [node.kv for node in best.path()]
             state = SequenceState.restored(config, edges, best.recurrent, start)
-            return Found(state, best.logits, "memory", reason)
+            found = Found(state, best.logits, source, reason)
+            self._shrink(best)
+            return found
 
     def put(
         self,
@@ -135,17 +152,39 @@ class SnapshotStore:
             node = max(self._root(fingerprint).beginnings(tokens), key=_end)
             if node.end < end:
                 name = names(fingerprint, tokens, [end])[end]
-                node = self._add(Node(name, tokens[node.end * TOKEN_BYTES :], end, node), state)
+                edge, kv = tokens[node.end * TOKEN_BYTES :], state.kv(since=node.end)
+                node = self._hang(Node(name, edge, end, kv=kv), node)
             if node.recurrent is None:
                 node.recurrent, node.logits = state.recurrent(), logits.clone()
                 self._bytes += node.state_bytes
                 self.counters.stored += 1
-            node.tags |= tags
+                self._unsaved[node] = fingerprint
+            if not tags <= node.tags:
+                node.tags |= tags
+                self._unsaved[node] = fingerprint
             node.used_at = self._clock
             self._shrink(node)
 
+    def flush(self) -> None:
+        """Write what is new to the folder; to be called when nobody waits for a token."""
+        with self._lock:
+            unsaved, self._unsaved = self._unsaved, {}
+            if self._folder is None or not unsaved:
+                return
+            for node, fingerprint in unsaved.items():
+                try:
+                    if node.recurrent is not None:  # not evicted meanwhile
+                        self._folder.save(fingerprint, node)
+                except OSError:  # a full disk costs time, never an answer
+                    self.counters.unwritable += 1
+            with suppress(OSError):
+                self._folder.shrink()
+
     def forget(self, tag: str) -> int:
-        """Drop the snapshots of requests with this tag and all that go on from one; how many."""
+        """Drop the snapshots of requests with this tag and all that go on from one.
+
+        Returns how many there were in memory or in files, where these are more.
+        """
         with self._lock:
             self._clock += 1
             self._forgotten_at[tag] = self._clock
@@ -154,11 +193,14 @@ class SnapshotStore:
             count = sum(n.recurrent is not None for top in tops for n in top.subtree())
             for top in tops:
                 self._remove(top, MissReason.FORGOTTEN)
-            self.counters.forgotten += count
-            return count
+            for node in [n for n in self._unsaved if any(tag in up.tags for up in n.path())]:
+                del self._unsaved[node]
+            on_disk = 0 if self._folder is None else self._folder.forget(tag)
+            self.counters.forgotten += max(count, on_disk)
+            return max(count, on_disk)
 
     def _root(self, fingerprint: str) -> Node:
-        return self._roots.setdefault(fingerprint, Node(b"", b"", 0, None))
+        return self._roots.setdefault(fingerprint, Node(b"", b"", 0))
 
     def _nodes(self) -> Iterator[Node]:
         """Every node but the roots."""
@@ -174,6 +216,26 @@ class SnapshotStore:
                 return self._dropped[name]
         return MissReason.NEW if named else None
 
+    def _read(self, fingerprint: str, tokens: bytes, ends: Sequence[int]) -> Node | None:
+        """The deepest of these prefixes that the folder has whole, hung into the tree."""
+        if self._folder is None:
+            return None
+        known = {node.name: node for node in self._root(fingerprint).beginnings(tokens)}
+        for name in reversed(names(fingerprint, tokens, ends).values()):
+            chain = self._folder.chain(fingerprint, name, tokens, known)
+            for node, above in chain or ():
+                if node.name in known:  # only its state had been evicted
+                    self._refill(known[node.name], node)
+                else:
+                    known[node.name] = self._hang(node, known[above])
+            if chain:
+                return known[name]
+        return None
+
+    def _refill(self, node: Node, read: Node) -> None:
+        node.recurrent, node.logits = read.recurrent, read.logits
+        self._bytes += node.state_bytes
+
     def _count(self, prompt: int, matched: int, restored: int, reason: MissReason | None) -> None:
         counters = self.counters
         counters.lookups += 1
@@ -184,13 +246,10 @@ class SnapshotStore:
         if reason is not None:
             counters.misses[reason] += 1
 
-    def _add(self, node: Node, state: SequenceState) -> Node:
-        """Hang a new node into the tree, with the keys and values of its edge."""
-        above = node.above
-        if above is None:
-            raise AssertionError("a root is not added")
-        node.kv = state.kv(since=above.end)
+    def _hang(self, node: Node, above: Node) -> Node:
+        node.above = above
         above.below[node.tokens] = node
+        node.used_at = self._clock
         self._bytes += node.total_bytes
         self._dropped.pop(node.name, None)
         return node

@@ -10,6 +10,7 @@ from jamba.config import JambaError
 from jamba.engine import Engine
 from jamba.sampling import SamplingParams
 from jamba.snapshots import MissReason, SnapshotStore
+from jamba.weights import load_model
 
 PROMPT = [5, 9, 31, 77, 2, 2, 45, 13, 8, 90, 54, 33, 21, 60, 7, 19]
 
@@ -78,6 +79,16 @@ def test_an_exact_repeat_reads_nothing(model, monkeypatch):
         again, _ = answer(engine, params=greedy(max_tokens=1))
     assert again == first
     assert read == []
+
+
+def test_two_models_can_share_a_store(model, hybrid):
+    other = load_model(hybrid.folder)
+    other.model.layers[0].mamba.D.mul_(1.5)
+    store = SnapshotStore()
+    with Engine(model, store) as first, Engine(other, store) as second:
+        answer(first)
+        _, request = answer(second)
+    assert request.metrics.cached_tokens == 0
 
 
 def test_without_snapshots_the_reason_says_so(model):
