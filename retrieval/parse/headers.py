@@ -13,6 +13,16 @@ _HEADER_ROWS = 4
 _NAME_CHARACTERS = 80
 
 
+def is_value(text: str) -> bool:
+    """Whether the text is a number, with or without a unit, a date or the like."""
+    return _VALUE.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether the text may name a column: short, and no number but a year."""
+    return len(text) <= _NAME_CHARACTERS and (not is_value(text) or bool(_YEAR.fullmatch(text)))
+
+
 def texts(row: Cells) -> list[str]:
     """The cells of a row that say something, each on one line."""
     return [text for cell in row if cell and (text := one_line(cell))]
@@ -85,10 +95,7 @@ def is_header_alone(table: Sequence[Cells]) -> bool:
 
 def _are_names(row: Cells) -> bool:
     """Whether the row may be part of a header: short texts, no numbers but years."""
-    return all(
-        len(text) <= _NAME_CHARACTERS and (not _VALUE.fullmatch(text) or _YEAR.fullmatch(text))
-        for text in texts(row)
-    )
+    return all(map(is_name, texts(row)))
 
 
 def _names_columns(table: Sequence[Cells], likely: bool) -> bool:

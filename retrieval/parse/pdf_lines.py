@@ -11,8 +11,20 @@ from statistics import median
 
 _LIST_MARK = re.compile(r"(?:[-*•‣▪◦–—●■○]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s")
 _SAME_LINE = 0.6  # of the font size: a smaller step down is a superscript or the next cell of a row
-_CELL_GAP = 1.6  # of the font size: justified text seldom has spaces this wide
+_CELL_GAP = 0.8  # of the font size: words closer than this are in one cell, if there are cells
+_ROW_GAP = 1.6  # of the font size: justified text seldom has spaces this wide
 _NEAR = 1.5  # of the font size: ends this close to the margin reach it
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Characters `first` to `last`, by PDFium's index, and how far they reach."""
+
+    first: int
+    last: int
+    text: str
+    left: float
+    right: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +35,17 @@ class Line:
     left: float
     right: float
     first_word: float  # width of the first word
-    gap: float  # widest space between two words
+    cells: tuple[Cell, ...]  # its words, those that stand close together as one
     y: float  # baseline
     size: float  # font size
     angle: int  # writing direction in degrees
 
 
-def separators(runs: Sequence[Line]) -> list[str]:
-    """What stands after each run but the last: "", " ", a line end, or a blank line."""
-    lines, rows = _visual_lines(runs)
+def separators(runs: Sequence[Line], lines: Sequence[Line], rows: Sequence[int]) -> list[str]:
+    """What stands after each run but the last: "", " ", a line end, or a blank line.
+
+    `lines` and `rows` are the runs' `visual_lines`.
+    """
     blocks = _blocks(lines)
     between = [_between(lines, blocks, i) for i in range(len(lines) - 1)]
     return [
@@ -40,7 +54,7 @@ def separators(runs: Sequence[Line]) -> list[str]:
     ]
 
 
-def _visual_lines(runs: Sequence[Line]) -> tuple[list[Line], list[int]]:
+def visual_lines(runs: Sequence[Line]) -> tuple[list[Line], list[int]]:
     """The lines one sees, runs beside each other made one, and the number of each run's line."""
     lines: list[Line] = []
     rows = []
@@ -65,10 +79,24 @@ def _beside(line: Line, run: Line) -> Line:
         text=f"{line.text} {run.text}",
         left=min(line.left, run.left),
         right=max(line.right, run.right),
-        gap=max(line.gap, run.gap, run.left - line.right),
+        cells=together([*line.cells, *run.cells], larger.size),
         y=larger.y,
         size=larger.size,
     )
+
+
+def together(cells: Sequence[Cell], size: float) -> tuple[Cell, ...]:
+    """The cells, those with less than a cell's gap between them made one."""
+    joined: list[Cell] = []
+    for cell in cells:
+        if joined and cell.left - joined[-1].right <= _CELL_GAP * size:
+            last = joined[-1]
+            text = f"{last.text} {cell.text}"
+            left, right = min(last.left, cell.left), max(last.right, cell.right)
+            joined[-1] = Cell(last.first, cell.last, text, left, right)
+        else:
+            joined.append(cell)
+    return tuple(joined)
 
 
 def _within(left: Line, right: Line) -> str:
@@ -112,7 +140,8 @@ def _between(lines: Sequence[Line], blocks: Sequence[int], i: int) -> str:
 
 def _is_row(line: Line) -> bool:
     """Whether the line is a row of a table or form: its cells stand apart."""
-    return line.gap > _CELL_GAP * line.size
+    gaps = (right.left - left.right for left, right in pairwise(line.cells))
+    return max(gaps, default=0.0) > _ROW_GAP * line.size
 
 
 def _wraps(above: Line, below: Line, block: Sequence[Line], lines: Sequence[Line]) -> bool:

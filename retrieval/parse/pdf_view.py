@@ -10,14 +10,8 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 from retrieval.parse.page_view import Box, PageView
-from retrieval.parse.pdf import (
-    PageText,
-    open_page,
-    open_pdf,
-    page_starts,
-    page_text,
-    upright_textpage,
-)
+from retrieval.parse.pdf import open_page, open_pdf, page_starts
+from retrieval.parse.pdf_page import PageText, page_text, upright_textpage
 from retrieval.types import ParseFailure
 
 _LARGEST = 2000  # pixels on the longer side

@@ -56,6 +56,45 @@ def test_wrapped_lines_are_joined_and_deliberate_ones_are_not(tmp_path):
     assert "Short\nLines" in text
 
 
+def write_table(path, rows):
+    sheet = canvas.Canvas(str(path), pagesize=A4)
+    sheet.drawString(72, 760, "The table below has the figures of the year, by region and quarter.")
+    for i, row in enumerate(rows):
+        for column, text in enumerate(row):
+            sheet.drawString(72 + 110 * column, 700 - 20 * i, text)
+    sheet.drawString(72, 700 - 20 * len(rows) - 40, "After the table the text goes on.")
+    sheet.save()
+    return path
+
+
+def test_rows_of_a_table_carry_their_header(tmp_path):
+    rows = [["Region", "Sales", "Cost"], ["North", "1,200", "800"], ["South East", "950", "790"]]
+    path = write_table(tmp_path / "t", rows)
+    text = extract(path, "t.pdf").text
+    assert "Region Sales Cost\nRegion: North; Sales: 1,200; Cost: 800." in text
+    assert "Region: South East; Sales: 950; Cost: 790.\n\nAfter the table" in text
+    start = text.index("South East; Sales: 950; Cost: 790.")
+    view = page_view(path, 1, [(start, start + 33)], scale=2.0)
+    found = {words_in(path, 1, box, view.height, 2.0) for box in view.boxes}
+    assert found == {"South East", "950", "790"}
+
+
+def test_a_row_may_lack_cells_and_the_first_column_a_name(tmp_path):
+    rows = [["", "Sales", "Cost"], ["North", "", "800"], ["South", "950", "790"]]
+    text = extract(write_table(tmp_path / "t", rows), "t.pdf").text
+    assert "North; Cost: 800.\nSouth; Sales: 950; Cost: 790." in text
+
+
+def test_a_form_is_no_table(tmp_path):
+    rows = [
+        ["Name: Ada", "Born: 1815"],
+        ["City: London", "Age: 36"],
+        ["Trade: Maths", "Year: 1843"],
+    ]
+    text = extract(write_table(tmp_path / "t", rows), "t.pdf").text
+    assert "Name: Ada Born: 1815\nCity: London Age: 36\nTrade: Maths Year: 1843" in text
+
+
 def test_the_title_is_the_documents_own_or_the_files_name(tmp_path):
     path = write_pdf(tmp_path / "a")
     assert extract(path, "annual_report.pdf").title == "annual report"
