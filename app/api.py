@@ -88,11 +88,11 @@ def _models(service: Service) -> APIRouter:
 
     @router.get("/models")
     def models() -> dict[str, Any]:
-        return list_object([_model_object(service.model())])
+        return list_object([_model_object(service.models.language_model())])
 
     @router.post("/chat/completions")
     def chat(body: ChatRequest) -> Response:
-        model, cancel = service.model(), Signal()
+        model, cancel = service.models.language_model(), Signal()
         if body.model != model.name:
             raise NotFound(f"there is no model '{body.model}'; this server has '{model.name}'")
         pieces = _started(model.generate(_reading(body), cancel))

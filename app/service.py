@@ -1,29 +1,25 @@
 """What the page and the API both do: ask a collection, and open the words behind a citation."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from threading import Event as Signal
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from app.library import DocumentRow, Library, State
+from app.loading import Models
 from app.settings import Settings
 from app.types import Answer, AnswerMode, Done, Event, OrbweaverError
 from app.worker_process import worker_status
 
 if TYPE_CHECKING:
-    from app.models import LanguageModel
     from retrieval.encoder import Encoder
     from retrieval.index import Index
     from retrieval.parse import ParserPool
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 AROUND = 1500  # characters of a document shown before and after the words of a citation
 
@@ -34,14 +30,6 @@ class NothingToSearch(OrbweaverError):
 
 class Gone(OrbweaverError):
     """The words a citation points at are no longer in the collection."""
-
-
-class Loading(StrEnum):
-    """How far something that loads in the background has come."""
-
-    LOADING = "loading"
-    READY = "ready"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +61,15 @@ class Service:
     def __init__(self, settings: Settings, library: Library) -> None:
         self.settings = settings
         self.library = library
-        self._encoder: Future[Encoder] = Future()
-        self._model: Future[LanguageModel] = Future()
+        self.models = Models(settings)
         self._indexes: dict[int, Index] = {}
         self._pool: ParserPool | None = None
         self._lock = Lock()
         self._pool_lock = Lock()
 
     def load(self) -> None:
-        """Start loading the encoder and the model; what needs them waits."""
-        # A daemon, so that Ctrl-C does not wait for a large model.
-        Thread(target=self._load, name="load", daemon=True).start()
+        """Start loading the models; what needs them waits."""
+        self.models.load(between=self._warm_up)
 
     def close(self) -> None:
         """Let go of the indexes, the model and the parser's children."""
@@ -95,26 +81,7 @@ class Service:
             if self._pool is not None:
                 self._pool.close()
                 self._pool = None
-        if (model := self._loaded_model()) is not None:
-            model.close()
-
-    def model_state(self) -> tuple[Loading, str]:
-        """How far the model is, and what it is or why it failed; never waits."""
-        if not self._model.done():
-            return Loading.LOADING, "The model is loading."
-        error = self._model.exception()
-        if error is not None:
-            return Loading.FAILED, str(error)
-        return Loading.READY, _introduced(self._model.result())
-
-    def model(self) -> "LanguageModel":
-        """The language model; waits until it is loaded, raises what loading raised."""
-        return self._model.result()
-
-    def remote_host(self) -> str | None:
-        """Where passages are sent for free answers; None while nothing leaves this computer."""
-        model = self._loaded_model()
-        return None if model is None else model.host
+        self.models.close()
 
     def worker_runs(self) -> bool:
         """Whether a worker serves this library."""
@@ -124,7 +91,7 @@ class Service:
         """The collection's index at its newest generation. Raises NothingToSearch, NotFound."""
         self.library.collection(collection_id)
         path = self.library.index_path(collection_id)
-        encoder = self._encoder.result()
+        encoder = self.models.encoder()
         with self._lock:
             index = self._indexes.get(collection_id)
             if index is None:
@@ -137,7 +104,7 @@ class Service:
         """Remove a document (its row's number), and the model's states that read it."""
         digest = self.library.document(document_id).digest
         self.library.remove(document_id)
-        self._forget([digest])
+        self.models.forget(digest)
 
     def delete_collection(self, collection_id: int) -> None:
         """Delete a collection with all it holds, and the model's states that read it."""
@@ -147,7 +114,8 @@ class Service:
             index = self._indexes.pop(collection_id, None)
         if index is not None:
             index.close()
-        self._forget(digests)
+        for digest in digests:
+            self.models.forget(digest)
 
     def ask(
         self,
@@ -171,7 +139,7 @@ class Service:
         return answer_question(
             question,
             index=self.index(collection_id),
-            model=self.model() if mode is AnswerMode.FREE else None,
+            model=self.models.language_model() if mode is AnswerMode.FREE else None,
             mode=mode,
             k=self.settings.k,
             history=[Turn(*turn) for turn in history],
@@ -232,11 +200,6 @@ class Service:
         )
         return PageImage(page, drawn.png, boxes)
 
-    def _load(self) -> None:
-        _settle(self._encoder, lambda: _load_encoder(self.settings))
-        self._warm_up()
-        _settle(self._model, lambda: _load_model(self.settings))
-
     def _warm_up(self) -> None:
         """Search once, so that the first person does not wait for the JVM and the encoder."""
         ready = [each.id for each in self.library.collections() if each.ready]
@@ -245,16 +208,6 @@ class Service:
                 self.index(collection_id).search("warm up", k=1)
         except Exception as error:  # whoever asks there is told
             log.warning("cannot search collection %s: %s", ready[0], error)
-
-    def _loaded_model(self) -> "LanguageModel | None":
-        if not self._model.done() or self._model.exception() is not None:
-            return None
-        return self._model.result()
-
-    def _forget(self, digests: Sequence[str]) -> None:
-        if (model := self._loaded_model()) is not None:
-            for digest in digests:
-                model.forget(digest)
 
     def _searchable(
         self, collection_id: int, documents: Collection[str] | None
@@ -284,13 +237,6 @@ class Service:
         return self._pool
 
 
-def _introduced(model: "LanguageModel") -> str:
-    """A model by its name and what must be known of it."""
-    if model.name == "none":
-        return model.notice
-    return f"{model.name}: {model.notice}" if model.notice else f"Written by {model.name}."
-
-
 def _context(text: str, start: int, end: int) -> tuple[int, int]:
     """Where the text shown around `start` to `end` begins and ends: at white space."""
     first, last = max(0, start - AROUND), min(len(text), end + AROUND)
@@ -309,28 +255,3 @@ def _open_index(path: Path, encoder: "Encoder") -> "Index":
         return Index.open(path, encoder)
     except NotAnIndex:
         raise NothingToSearch("no document of this collection is ready; add one first") from None
-
-
-def _load_encoder(settings: Settings) -> "Encoder":
-    from retrieval.encoder import load_encoder
-
-    return load_encoder(settings.encoder)
-
-
-def _load_model(settings: Settings) -> "LanguageModel":
-    from app.models import resolve
-
-    return resolve(
-        settings.model,
-        prompt_tokens=settings.prompt_tokens,
-        answer_tokens=settings.answer_tokens,
-        snapshot_mb=settings.snapshot_mb,
-    )
-
-
-def _settle(future: Future[T], load: Callable[[], T]) -> None:
-    """Keep what loading gives or raises, for everyone who waits."""
-    try:
-        future.set_result(load())
-    except Exception as error:
-        future.set_exception(error)

@@ -1,6 +1,7 @@
 """The About tab: what answers here, named as what it is, and how to use something else."""
 
-from app.service import Loading, Service
+from app.loading import Loading
+from app.service import Service
 from app.types import AnswerMode
 from app.ui.escape import Html, html, join
 
@@ -9,13 +10,13 @@ QUOTES = "Literal words of your documents, with their place. No model writes any
 
 def note(service: Service, mode: AnswerMode) -> Html:
     """One line under the question box: what answers in this mode, and where passages go."""
-    said = QUOTES if mode is AnswerMode.QUOTE else service.model_state()[1]
+    said = QUOTES if mode is AnswerMode.QUOTE else service.models.state()[1]
     return html('<p class="note">{said}</p>', said=said)
 
 
 def text(service: Service) -> Html:
     """What the running server is made of, for the person who has to trust it."""
-    state, notice = service.model_state()
+    state, notice = service.models.state()
     rows = [
         ("Quotes", QUOTES),
         ("Free answers", notice if state is not Loading.FAILED else f"Not available: {notice}"),
@@ -34,7 +35,7 @@ def text(service: Service) -> Html:
 
 
 def _privacy(service: Service) -> str:
-    host = service.remote_host()
+    host = service.models.remote_host()
     if host is None:
         return "Everything runs on this computer."
     return f"Passages are sent to {host} when an answer is generated."

@@ -26,8 +26,8 @@ class AskTab:
     source: gr.HTML
 
 
-def build(script: str, mode: AnswerMode) -> AskTab:
-    """Lay out the tab; `script` is what HTML components run."""
+def build(script: str, mode: AnswerMode, said: str) -> AskTab:
+    """Lay out the tab; `script` is what HTML components run, `said` what answers in `mode`."""
     with gr.Row(elem_id="ask", equal_height=False):
         with gr.Column(elem_id="chats-side", scale=0, min_width=0):
             chats = _html("chats", script)
@@ -36,7 +36,7 @@ def build(script: str, mode: AnswerMode) -> AskTab:
             with gr.Column(elem_id="composer"):
                 question, ask, stop = _question()
                 chosen, scope = _choices(script, mode)
-                note = _html("note", script)
+                note = _html("note", script, said)
         with gr.Column(elem_id="source-side", scale=0, min_width=0):
             words = _html("source", script, source.CLOSED)
     return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, note, words)

@@ -70,13 +70,12 @@ def _body(answer: Answer) -> Html:
             else "Nothing near this question was found.",
         )
     citations = {citation.number: citation for citation in answer.citations}
-    sentences = join(
-        (_sentence(sentence, citations, answer.mode) for sentence in answer.sentences), html(" ")
-    )
+    sentences = [_sentence(each, citations, answer.mode) for each in answer.sentences]
+    if answer.mode is AnswerMode.QUOTE:  # from different places: each stands by itself
+        return join(html("<blockquote>{text}</blockquote>", text=each) for each in sentences)
     stopped = html(' <span class="flag">stopped</span>') if answer.stopped else Html()
-    if answer.mode is AnswerMode.QUOTE:
-        return html("<blockquote>{text}{stopped}</blockquote>", text=sentences, stopped=stopped)
-    return html("<p>{text}{stopped}</p>", text=sentences, stopped=stopped)
+    text = join(sentences, html(" "))
+    return html("<p>{text}{stopped}</p>", text=text, stopped=stopped)
 
 
 def _sentence(sentence: Sentence, citations: dict[int, Citation], mode: AnswerMode) -> Html:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from app.library import DocumentRow, LibraryError, NotFound, State
-from app.service import Loading, Service
+from app.loading import Loading
+from app.service import Service
 from app.types import AnswerMode, OrbweaverError
 from app.ui import about, chats, conversation, documents, header, scope, source, welcome
 from app.ui.escape import Html, html
@@ -33,6 +34,7 @@ class Screen(NamedTuple):
     listing: Any
     scope: Any
     chosen: Any
+    note: Any
     drawn: Any  # what the timer compares with, to redraw only what changed
 
 
@@ -90,11 +92,17 @@ class Desk:
             listing=documents.listing(rows),
             scope=scope.picker(rows, ()),
             chosen=(),
+            note=SAME,
             drawn=self._drawn(place, rows),
         )
 
     def refresh(
-        self, place: Place, chosen: Sequence[str], drawn: str, query: Mapping[str, str]
+        self,
+        place: Place,
+        chosen: Sequence[str],
+        mode: str,
+        drawn: str,
+        query: Mapping[str, str],
     ) -> Screen:
         """What changed since `drawn`, which the timer got the last time, and nothing else."""
         if not drawn:  # the server was restarted under an open tab: its address knows the place
@@ -112,6 +120,7 @@ class Desk:
             listing=documents.listing(rows),
             scope=scope.picker(rows, kept),
             chosen=kept,
+            note=self.note(mode),
             drawn=now,
         )
 
@@ -194,17 +203,22 @@ class Desk:
         return welcome.empty(self.library.collection(place.collection), examples)
 
     def _bar(self, place: Place, notice: str | None) -> Html:
-        notices = [notice] if notice else []
-        state, said = self.service.model_state()
+        notices = [*([notice] if notice else []), *self._notices()]
+        return header.bar(self.library.collections(), place.collection, notices)
+
+    def _notices(self) -> list[str]:
+        """What everyone should know, whatever they are doing."""
+        notices = []
+        state, said = self.service.models.state()
         if state is Loading.FAILED:
             notices.append(said)
         if not self.service.worker_runs():
             notices.append(WORKER_DOWN)
-        return header.bar(self.library.collections(), place.collection, notices)
+        return notices
 
     def _drawn(self, place: Place, rows: Sequence[DocumentRow]) -> str:
-        shown = documents.listing(rows) + self._bar(place, None)
-        return hashlib.sha256(shown.encode()).hexdigest()
+        shown = (rows, self.library.collections(), self._notices(), self.service.models.state())
+        return hashlib.sha256(repr(shown).encode()).hexdigest()
 
     def _rows(self, place: Place) -> list[DocumentRow]:
         if place.collection is None:

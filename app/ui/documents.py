@@ -18,6 +18,7 @@ STATES = {
     State.FAILED: "Failed",
     State.REMOVING: "Removing",
 }
+SHOWN = 300  # rows; a list of thousands would be sent again at every change
 EMPTY = html(
     '<div class="empty"><p>No documents here yet.</p><p>Add PDF, Word, PowerPoint, Excel, web, '
     "e-mail, Markdown or text files above. They stay on this computer.</p></div>"
@@ -59,7 +60,7 @@ def listing(rows: Sequence[DocumentRow]) -> Html:
         "</section>",
         total=count(len(rows), "document"),
         summary=_summary(rows),
-        items=join(map(_document, ordered)),
+        items=join([*map(_document, ordered[:SHOWN]), _more(len(rows) - SHOWN)]),
     )
 
 
@@ -67,6 +68,13 @@ def import_notes(refused: Sequence[str]) -> Html:
     """Files that were not taken in, and why."""
     items = join(html("<li>{reason}</li>", reason=reason) for reason in refused)
     return html('<ul class="trouble" role="alert">{items}</ul>', items=items) if refused else Html()
+
+
+def _more(number: int) -> Html:
+    """What the list leaves out: those that need nothing from a person."""
+    if number <= 0:
+        return Html()
+    return html('<li class="more">and {more}</li>', more=f"{number:,} more")
 
 
 def _summary(rows: Sequence[DocumentRow]) -> str:

@@ -77,6 +77,13 @@ function limit(details) {
   trigger(EVENTS.limit, { chosen });
 }
 
+function find(field) {
+  const wanted = field.value.trim().toLowerCase();
+  for (const label of field.parentElement.querySelectorAll("label")) {
+    label.hidden = !label.textContent.toLowerCase().includes(wanted);
+  }
+}
+
 function closeMenus(except) {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (menu !== except) menu.open = false;
@@ -112,6 +119,9 @@ element.addEventListener("click", (event) => {
 element.addEventListener("change", (event) => {
   if (event.target.matches("select[data-action]")) act(event.target);
   if (event.target.matches("input[data-action='limit']")) limit(event.target.closest("details"));
+});
+element.addEventListener("input", (event) => {
+  if (event.target.matches("input[data-find]")) find(event.target);
 });
 element.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;

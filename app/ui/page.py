@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from app.types import AnswerMode
 from app.ui import about, ask, documents
 from app.ui.asking import Asking, Step
 from app.ui.desk import Desk, Screen
@@ -47,6 +46,7 @@ class Parts:
     header: gr.HTML
     ask: ask.AskTab
     documents: documents.DocumentsTab
+    about_tab: gr.Tab
     about: gr.HTML
     timer: gr.Timer
 
@@ -54,7 +54,7 @@ class Parts:
         """The outputs of a Screen, in its order."""
         tab = self.ask
         return [self.place, self.header, tab.chats, tab.conversation, tab.live, tab.source,
-                self.documents.listing, tab.scope, self.chosen, self.drawn]  # fmt: skip
+                self.documents.listing, tab.scope, self.chosen, tab.note, self.drawn]  # fmt: skip
 
     def step(self) -> list[Any]:
         """The outputs of a Step, in its order."""
@@ -65,24 +65,25 @@ class Parts:
 def build(desk: Desk) -> gr.Blocks:
     """The whole page over `desk`."""
     with gr.Blocks(title="Orbweaver", analytics_enabled=False, delete_cache=TEMPORARY) as page:
-        parts = _layout(desk.service.settings.mode)
+        parts = _layout(desk)
         _wire(page, parts, desk, Asking(desk))
     page.queue(default_concurrency_limit=MANY, api_open=False)
     return page
 
 
-def _layout(mode: AnswerMode) -> Parts:
+def _layout(desk: Desk) -> Parts:
+    mode = desk.service.settings.mode
     header = gr.HTML(elem_id="header", apply_default_css=False, js_on_load=script())
     with gr.Tabs(elem_id="tabs"):
         with gr.Tab("Ask"):
-            ask_tab = ask.build(script(), mode)
+            ask_tab = ask.build(script(), mode, desk.note(mode))
         with gr.Tab("Documents"):
             documents_tab = documents.build(script())
-        with gr.Tab("About"):
+        with gr.Tab("About") as about_tab:
             said = gr.HTML(elem_id="about", apply_default_css=False, js_on_load=None)
     place, chosen, drawn = gr.State(Place()), gr.State(()), gr.State("")
     timer = gr.Timer(REFRESH_SECONDS)
-    return Parts(place, chosen, drawn, header, ask_tab, documents_tab, said, timer)
+    return Parts(place, chosen, drawn, header, ask_tab, documents_tab, about_tab, said, timer)
 
 
 def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
@@ -135,12 +136,13 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
     """Dropped files, and what changes by itself while the worker reads them."""
     tab, place = parts.documents, parts.place
 
-    def refresh(place: Place, chosen: tuple[str, ...], drawn: str, request: gr.Request) -> Screen:
-        return desk.refresh(place, chosen, drawn, dict(request.query_params))
+    def refresh(
+        place: Place, chosen: tuple[str, ...], mode: str, drawn: str, request: gr.Request
+    ) -> Screen:
+        return desk.refresh(place, chosen, mode, drawn, dict(request.query_params))
 
-    seen = [place, parts.chosen, parts.drawn]
-    noting = [parts.ask.mode.change, parts.timer.tick]
+    seen = [place, parts.chosen, parts.ask.mode, parts.drawn]
     tab.files.upload(desk.add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
     parts.timer.tick(refresh, seen, parts.screen(), **QUIET)
-    gr.on(noting, desk.note, parts.ask.mode, parts.ask.note, **QUIET)
-    parts.timer.tick(lambda: about.text(desk.service), None, parts.about, **QUIET)
+    parts.ask.mode.change(desk.note, parts.ask.mode, parts.ask.note, **QUIET)
+    parts.about_tab.select(lambda: about.text(desk.service), None, parts.about, **QUIET)

@@ -1,5 +1,8 @@
 """What clicks, drops and the timer do, over a real library (no index is searched here)."""
 
+import io
+from dataclasses import replace
+
 import gradio as gr
 import pytest
 
@@ -7,6 +10,7 @@ from app.library import Library, State
 from app.service import Service
 from app.settings import load_settings
 from app.types import Answer, AnswerMode, CacheUse, Citation, Sentence, Timings
+from app.ui import documents, scope
 from app.ui.desk import UNCHANGED, Desk
 from app.ui.page import build
 from app.ui.place import Place
@@ -129,10 +133,10 @@ def test_failed_documents_come_first_with_reason_retry_and_remove(tmp_path, desk
 def test_the_timer_redraws_only_what_changed(tmp_path, desk, library, shelf):
     drop(tmp_path, desk, shelf)
     drawn = desk.screen(shelf).drawn
-    assert desk.refresh(shelf, (), drawn, {}) == UNCHANGED
+    assert desk.refresh(shelf, (), "quote", drawn, {}) == UNCHANGED
     row = library.documents(shelf.collection)[0]
     ready(library, row)
-    after = desk.refresh(shelf, (row.digest, "gone"), drawn, {})
+    after = desk.refresh(shelf, (row.digest, "gone"), "quote", drawn, {})
     assert 'data-state="ready"' in after.listing
     assert after.chosen == (row.digest,)
     assert "checked" in after.scope
@@ -143,13 +147,13 @@ def test_the_timer_leaves_a_collection_that_another_tab_deleted(desk, library, s
     other = library.create_collection("Other").id
     drawn = desk.screen(shelf).drawn
     library.delete_collection(shelf.collection)
-    assert desk.refresh(shelf, (), drawn, {}).place == Place(other)
+    assert desk.refresh(shelf, (), "quote", drawn, {}).place == Place(other)
 
 
 def test_a_tab_open_over_a_restart_comes_back_to_its_place(desk, library, shelf):
     second = library.create_collection("Second").id
     query = {"collection": str(second)}
-    assert desk.refresh(Place(), (), "", query).place == Place(second)
+    assert desk.refresh(Place(), (), "quote", "", query).place == Place(second)
 
 
 def test_chats_are_listed_opened_renamed_and_deleted(desk, library, shelf):
@@ -214,3 +218,14 @@ def test_page_events_are_private_and_many_may_run(desk):
     assert isinstance(page, gr.Blocks)
     assert {each.api_visibility for each in page.fns.values()} == {"private"}
     assert all(each.concurrency_limit != 1 for each in page.fns.values())
+
+
+def test_long_lists_are_cut_and_say_so(library, shelf):
+    row = library.add_file(shelf.collection, "one.txt", io.BytesIO(b"1"))
+    rows = [replace(row, id=n, digest=str(n), state=State.READY) for n in range(1000)]
+    listing = documents.listing([*rows, replace(row, state=State.FAILED, reason="why")])
+    assert listing.count('data-state="ready"') == documents.SHOWN - 1
+    assert listing.index("why") < listing.index('data-state="ready"')
+    assert "and 701 more" in listing
+    assert "data-find" in scope.picker(rows, ())
+    assert "data-find" not in scope.picker(rows[: scope.FEW], ())
