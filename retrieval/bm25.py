@@ -12,7 +12,7 @@ from retrieval.records import Scored
 from retrieval.types import IndexDamaged
 
 K1, B = 0.9, 0.4
-ID, DOCUMENT, TEXT, TITLE = "id", "document", "contents", "title"
+ID, DOCUMENT, CONTENTS = "id", "document", "contents"
 GENERATION = "generation"  # key in Lucene's commit data
 
 
@@ -20,7 +20,7 @@ class Bm25Searcher:
     """Searches the Lucene commit of one generation; safe to call from any thread."""
 
     @on_java_thread
-    def __init__(self, folder: Path, generation: int, *, title_weight: float = 0.0) -> None:
+    def __init__(self, folder: Path, generation: int) -> None:
         """Open `folder`; raises IndexDamaged if it holds no commit of `generation`."""
         self._directory = open_directory(folder)
         commit = find_commit(self._directory, generation)
@@ -31,7 +31,6 @@ class Bm25Searcher:
         self._reader = java("org.apache.lucene.index.DirectoryReader").open(commit)
         self._searcher = _searcher(self._reader)
         self._analyzer = analyzer()
-        self._title_weight = title_weight
         self._sort = _by_score_then_id()
 
     @on_java_thread
@@ -55,11 +54,8 @@ class Bm25Searcher:
         self._directory.close()
 
     def _query(self, question: str, documents: Collection[str] | None) -> Any:
-        words = _bag_of_words(TEXT, self._analyzer, question)
-        if self._title_weight:
-            titles = _bag_of_words(TITLE, self._analyzer, question)
-            boosted = java("org.apache.lucene.search.BoostQuery")(titles, self._title_weight)
-            words = _boolean((words, "SHOULD"), (boosted, "SHOULD"))
+        generator = java("io.anserini.search.query.BagOfWordsQueryGenerator")()
+        words = generator.buildQuery(CONTENTS, self._analyzer, question)
         if documents is None:
             return words
         return _boolean((words, "MUST"), (_one_of(documents), "FILTER"))
@@ -132,11 +128,6 @@ def _by_score_then_id() -> Any:
 def _scored(entry: Any) -> Scored:
     score, passage_id = cast("org.apache.lucene.search.FieldDoc", entry).fields
     return Scored(passage_id.utf8ToString(), float(score))
-
-
-def _bag_of_words(field: str, analyzer: Any, text: str) -> Any:
-    generator = java("io.anserini.search.query.BagOfWordsQueryGenerator")()
-    return generator.buildQuery(field, analyzer, text)
 
 
 def _boolean(*clauses: tuple[Any, str]) -> Any:

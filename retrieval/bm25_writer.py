@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.bm25 import (
+    CONTENTS,
     DOCUMENT,
     GENERATION,
     ID,
-    TEXT,
-    TITLE,
     analyzer,
     find_commit,
     open_directory,
     similarity,
 )
 from retrieval.jvm import java, on_java_thread
+from retrieval.records import titled
 from retrieval.types import IndexDamaged
 
 RAM_BUFFER_MB = 64.0
@@ -115,17 +115,16 @@ class _ReusedDocument:
             ID, self._bytes(b"")
         )
         self._document_id = words(DOCUMENT, "", stored)
-        self._text, self._title = _text_field(TEXT), _text_field(TITLE)
+        self._contents = _text_field(CONTENTS)
         self._document = java("org.apache.lucene.document.Document")()
-        for field in (self._id, self._sort_id, self._document_id, self._text, self._title):
+        for field in (self._id, self._sort_id, self._document_id, self._contents):
             self._document.add(field)
 
     def filled(self, entry: Entry) -> Any:
         self._id.setStringValue(entry.passage_id)
         self._sort_id.setBytesValue(self._bytes(entry.passage_id.encode()))
         self._document_id.setStringValue(entry.document_id)
-        self._text.setStringValue(entry.text)
-        self._title.setStringValue(entry.title)
+        self._contents.setStringValue(titled(entry.title, entry.text))
         return self._document
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.records import EncoderInfo
+from retrieval.records import EncoderInfo, titled
 from retrieval.types import RetrievalError
 
 Vectors = NDArray[np.float32]  # (n, d)
@@ -81,7 +81,7 @@ class Encoder:
         self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
     ) -> Vectors:
         """Vectors of (title, text) pairs, in order; `progress` hears (done, total) now and then."""
-        texts = [passage_text(title, text) for title, text in pairs]
+        texts = [titled(title, text) for title, text in pairs]
         vectors = np.empty((len(texts), self.dimension), np.float32)
         # Longest first over everything, so that a batch holds texts of one length.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
@@ -111,11 +111,6 @@ class Encoder:
             if self._model is None:
                 self._model = _load(self._folder)
             return self._model
-
-
-def passage_text(title: str, text: str) -> str:
-    """What the encoder reads of a passage."""
-    return f"{title}\n{text}" if title else text
 
 
 class _Settings:

@@ -62,3 +62,8 @@ class Scored:
 
     passage_id: str
     score: float
+
+
+def titled(title: str, text: str) -> str:
+    """A passage as both retrievers read it: its document's title, if any, before its words."""
+    return f"{title}\n{text}" if title else text

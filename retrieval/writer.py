@@ -16,7 +16,7 @@ from retrieval.encoder import Encoder
 from retrieval.lock import WriterLock
 from retrieval.manifest import write_manifest
 from retrieval.passages import split_passages
-from retrieval.records import Chunker, EncoderInfo, NewPassage
+from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
 from retrieval.segments import Rows, Vectors, delete_unused, update_segments
 from retrieval.store import FILE, Store
 from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
@@ -167,7 +167,7 @@ class IndexWriter:
         """How many passages the encoder will not read to their end."""
         if not self._encoder:
             return 0
-        texts = [f"{extracted.title}\n{extracted.text[p.start : p.end]}" for p in passages]
+        texts = [titled(extracted.title, extracted.text[p.start : p.end]) for p in passages]
         limit = self._encoder.max_tokens
         return sum(tokens > limit for tokens in self._encoder.count_tokens(texts))
 
