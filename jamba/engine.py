@@ -1,7 +1,7 @@
 """Requests in, tokens out: one thread owns the model and answers one request after another."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
@@ -61,10 +61,12 @@ class Engine:
         long prompt, an unknown token id, a boundary outside the prompt, or a closed engine.
         """
         prompt = tuple(int(token) for token in prompt_ids)
-        self._check(prompt, boundaries)
+        params = params or SamplingParams()
+        self._check_prompt(prompt, boundaries)
+        self._check_ids("logit_bias", params.logit_bias)
         request = Request(
             prompt=prompt,
-            params=params or SamplingParams(),
+            params=params,
             boundaries=tuple(sorted({*boundaries, len(prompt)} - {0})),
             tags=frozenset(tags),
             submitted_at=time.perf_counter(),
@@ -113,7 +115,7 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _check(self, prompt: tuple[int, ...], boundaries: Sequence[int]) -> None:
+    def _check_prompt(self, prompt: tuple[int, ...], boundaries: Sequence[int]) -> None:
         config = self.model.config
         if not prompt:
             raise JambaError("the prompt is empty; an engine needs a token to start from")
@@ -122,10 +124,15 @@ class Engine:
                 f"the prompt has {len(prompt)} tokens; this model reads fewer than "
                 f"{config.max_position_embeddings}"
             )
-        if min(prompt) < 0 or max(prompt) >= config.vocab_size:
-            raise JambaError(f"the prompt holds token ids outside 0..{config.vocab_size - 1}")
+        self._check_ids("the prompt", prompt)
         if any(not 0 <= boundary <= len(prompt) for boundary in boundaries):
             raise JambaError(f"boundaries must lie in 0..{len(prompt)}, not {list(boundaries)}")
+
+    def _check_ids(self, place: str, ids: Iterable[int]) -> None:
+        last = self.model.config.vocab_size - 1
+        wrong = [token for token in ids if not 0 <= token <= last]
+        if wrong:
+            raise JambaError(f"{place} holds token ids outside 0..{last}: {wrong[:5]}")
 
     def _run(self) -> None:
         while (request := self._waiting.get()) is not None:

@@ -87,6 +87,8 @@ def only(logits: Logits, allowed: Collection[int]) -> Logits:
     """The logits of the allowed ids; minus infinity elsewhere."""
     masked = np.full_like(logits, -np.inf)
     at = np.fromiter(allowed, dtype=np.int64)
+    if len(at) and not 0 <= at.min() <= at.max() < len(logits):
+        raise JambaError(f"allowed token ids must lie in 0..{len(logits) - 1}")
     masked[at] = logits[at]
     return masked
 

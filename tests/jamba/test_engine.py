@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from jamba.weights import load_model
 PROMPT = [5, 9, 31, 77, 2, 2, 45, 13, 8, 90, 54, 33, 21, 60, 7, 19]
 
 
-def greedy(**changes):
+def greedy(**changes: Any) -> SamplingParams:
     return SamplingParams(**{"max_tokens": 12, "ignore_eos": True, **changes})
 
 
@@ -223,6 +224,7 @@ def test_closing_cancels_and_refuses(model):
         ([-1], {}, r"0\.\.96"),
         ([1, 2], {"boundaries": [3]}, "boundaries"),
         ([1] * 262_144, {}, "fewer than"),
+        ([1], {"params": greedy(logit_bias={-1: 1.0})}, "logit_bias"),
     ],
 )
 def test_prompts_that_cannot_be_served(engine, prompt, more, said):

@@ -81,6 +81,8 @@ def test_allowed_ids_bind_even_when_unlikely():
     assert draw(SamplingParams(allowed=lambda made: {0, 2}, temperature=1.0)) in (0, 2)
     assert draw(SamplingParams(allowed=lambda made: [])) is None
     assert draw(SamplingParams(allowed=lambda made: None)) == 1
+    with pytest.raises(JambaError, match="allowed"):
+        draw(SamplingParams(allowed=lambda made: [-1]))
 
 
 def test_draws_follow_the_probabilities():

@@ -103,3 +103,13 @@ def test_tokens_that_continue_a_cache_see_it_all():
     assert visible(3, 3, None) is None
     assert visible(1, 9, None) is None
     assert visible(2, 4, None).tolist() == [[True, True, True, False], [True] * 4]
+
+
+def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
+    from numba.core import caching
+
+    def double(x):
+        return 2 * x
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert cpu.compiled_serial(double)(21) == 42
