@@ -207,7 +207,7 @@ def _join(characters: list[str], runs: list[range], lines: list[Line]) -> PageTe
     compounds = {word for line in lines for word in _COMPOUND.findall(line.text.lower())}
     text = _Text(characters, names)
     for i, (run, line) in enumerate(zip(runs, lines, strict=True)):
-        if _is_plain(line.text) and seen[rows[i]].cells[0].first not in names.before:
+        if _is_plain(line.text) and not names.touch(run):
             text.add_plain(run, line.text)
         else:
             text.add_run(run)
@@ -216,6 +216,10 @@ def _join(characters: list[str], runs: list[range], lines: list[Line]) -> PageTe
         if characters[run.stop - 1] in _HYPHENS:
             kept = _keeps_hyphen(line.text, lines[i + 1].text, compounds)
             text.add("-" if kept else "", run.stop - 1)
+        elif rows[i] in names.joined:
+            text.add(" ")
+        elif run.stop - 1 in names.ends and runs[i + 1].start in names.before:
+            text.add("\n")
         elif characters[run.stop - 1] != "-" or gaps[i] != " ":
             text.add(gaps[i])
     return text.done()

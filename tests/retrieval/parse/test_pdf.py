@@ -85,6 +85,23 @@ def test_a_row_may_lack_cells_and_the_first_column_a_name(tmp_path):
     assert "North; Cost: 800.\nSouth; Sales: 950; Cost: 790." in text
 
 
+def test_cells_of_several_lines_are_read_whole(tmp_path):
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Table
+
+    style = getSampleStyleSheet()["BodyText"]
+    long = Paragraph("Riverbank fenced along the upper meadows", style)
+    rows = [["Measure", "2023", "2024"], ["Trees planted", "131", "149"], [long, "2.1", "3.4"]]
+    table = Table([*rows, ["Visits", "22", "31"]], colWidths=[100, 60, 60])
+    SimpleDocTemplate(str(tmp_path / "t")).build([table])
+    assert extract(tmp_path / "t", "t.pdf").text == (
+        "Measure 2023 2024\n"
+        "Measure: Trees planted; 2023: 131; 2024: 149.\n"
+        "Measure: Riverbank fenced along the upper meadows; 2023: 2.1; 2024: 3.4.\n"
+        "Measure: Visits; 2023: 22; 2024: 31."
+    )
+
+
 def test_a_form_is_no_table(tmp_path):
     rows = [
         ["Name: Ada", "Born: 1815"],
