@@ -6,7 +6,6 @@ over the same sources passes over those that are committed.
 
 import hashlib
 import os
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from retrieval.sources import (
     Source,
     read_corpus,
 )
-from retrieval.types import Extracted, ParseFailure, RetrievalError
+from retrieval.types import Extracted, ParseFailure
 from retrieval.writer import IndexWriter
 
 T = TypeVar("T")
@@ -68,14 +67,8 @@ def add_sources(
     chunker: Chunker | None = None,
 ) -> BuildReport:
     """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with IndexWriter(path, encoder, chunker=chunker) as writer:
-            return _Ingest(writer, progress, ENCODED_BATCH if encoder else PLAIN_BATCH).run(sources)
-    except (OSError, sqlite3.Error) as error:
-        raise RetrievalError(
-            f"{path}: {error}; what was committed is kept, the same command goes on from there"
-        ) from error
+    with IndexWriter(path, encoder, chunker=chunker) as writer:
+        return _Ingest(writer, progress, ENCODED_BATCH if encoder else PLAIN_BATCH).run(sources)
 
 
 class _Ingest:

@@ -10,12 +10,15 @@ FILE = "writer.lock"
 
 
 class WriterLock:
-    """Held from creation to `release`; raises IndexBusy naming the process that holds it."""
+    """Held from creation, which makes the folder, to `release`.
+
+    Raises IndexBusy naming the process that holds it, or RetrievalError if the folder is read-only.
+    """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / FILE
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RetrievalError(f"{folder} cannot be written to: {error.strerror}") from error
         try:

@@ -5,7 +5,9 @@ previous vectors and the previous Lucene commit deleted. A process killed anywhe
 previous index or the new one, and the next writer clears what it left behind.
 """
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -37,7 +39,6 @@ class IndexWriter:
     ) -> None:
         self.path = path
         self._encoder = encoder
-        path.mkdir(parents=True, exist_ok=True)
         self._lock = WriterLock(path)
         try:
             self._store, self._bm25 = self._open(chunker)
@@ -49,6 +50,7 @@ class IndexWriter:
         self._committed_row = self._store.last_row()
         self._removed: list[int] = []
         self._changed = False
+        self._delete_unused_vectors()  # of a writer that was killed
 
     def __enter__(self) -> "IndexWriter":
         return self
@@ -92,7 +94,8 @@ class IndexWriter:
         truncated = self._too_long(extracted, passages) if whole else 0
         if self._store.has(document_id):
             self.remove(document_id)
-        self._store.add(document_id, name, extracted, passages, truncated)
+        with _disk_errors(self.path):
+            self._store.add(document_id, name, extracted, passages, truncated)
         self._bm25.add(
             Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
             for p in passages
@@ -115,17 +118,18 @@ class IndexWriter:
         """
         if not self._changed:
             return self.generation
-        self.generation += 1
-        if self._encoder:
-            removed = np.array(self._removed, np.int64)
-            added = self._encoded(self._encoder, progress)
-            dense = update_segments(self.path / DENSE, self._store.segments(), added, removed)
-            self._store.set_segments(dense)
-        self._bm25.commit(self.generation)
-        self._store.commit(self.generation)  # from here on the new generation is the index
-        write_manifest(self.path, self._store)
-        self._bm25.forget_previous()
-        self._delete_unused_vectors()
+        with _disk_errors(self.path):
+            if self._encoder:
+                removed = np.array(self._removed, np.int64)
+                added = self._encoded(self._encoder, progress)
+                dense = update_segments(self.path / DENSE, self._store.segments(), added, removed)
+                self._store.set_segments(dense)
+            self._bm25.commit(self.generation + 1)
+            self._store.commit(self.generation + 1)  # from here on the new generation is the index
+            self.generation += 1
+            write_manifest(self.path, self._store)
+            self._bm25.forget_previous()
+            self._delete_unused_vectors()
         self._committed_row = self._store.last_row()
         self._removed, self._changed = [], False
         return self.generation
@@ -179,6 +183,17 @@ class IndexWriter:
     def _delete_unused_vectors(self) -> None:
         if (self.path / DENSE).is_dir():
             delete_unused(self.path / DENSE, self._store.segments())
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Tell of a full or failing disk in plain words; what was committed before is safe."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise RetrievalError(
+            f"{path}: {error}; what was committed is kept, the same command goes on from there"
+        ) from error
 
 
 def check_encoder(path: Path, built: EncoderInfo | None, ours: EncoderInfo | None) -> None:

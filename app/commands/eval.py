@@ -63,10 +63,10 @@ def _index(task: "Task", out: Path, encoder: str | None) -> "Index":
 
     loaded = None if encoder == "none" else load_encoder(encoder)
     with IndexWriter(out / "index", loaded) as writer, progress() as bar:
+        encoding = bar.add_task("encoding", total=len(task.entries), visible=loaded is not None)
         for entry in task.entries:
             if not writer.has(entry.id):
                 extracted = Extracted(entry.title, entry.text, (), "text/plain")
                 writer.add(entry.id, entry.id, extracted, whole=True)
-        encoding = bar.add_task("encoding", total=None)
         writer.commit(lambda done, total: bar.update(encoding, completed=done, total=total))
     return Index.open(out / "index", loaded)

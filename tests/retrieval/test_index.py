@@ -201,12 +201,36 @@ def test_closing_without_commit_forgets(copy, encoder):
     assert index.search("beekeeper", mode=Mode.BM25)
 
 
-def test_a_read_only_folder_is_searchable(copy, encoder):
+def test_a_read_only_folder_is_searchable(copy, encoder, monkeypatch):
     for path in [copy, *copy.rglob("*")]:
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+    allowed = os.access  # root may write anywhere: ask as somebody else would be answered
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
+    before = {path: path.stat().st_mtime_ns for path in [copy, *copy.rglob("*")]}
     index = Index.open(copy, encoder)
     assert index.search("apple trees")[0].passage_id == "orchard#0"
     index.close()
+    assert {path: path.stat().st_mtime_ns for path in [copy, *copy.rglob("*")]} == before
+    assert verify_index(copy) == []
+
+
+def test_what_a_killed_writer_left_is_cleared(copy, encoder):
+    (copy / "dense" / "leftover.safetensors").write_bytes(b"vectors of no passage")
+    IndexWriter(copy, encoder).close()
+    assert not (copy / "dense" / "leftover.safetensors").exists()
+
+
+def test_a_full_disk_loses_nothing(copy, encoder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with IndexWriter(copy, encoder) as writer:
+        writer.remove("bees")
+        monkeypatch.setattr("retrieval.segments.write_file", full)
+        with pytest.raises(RetrievalError, match="No space left"):
+            writer.commit()
+    assert verify_index(copy) == []
+    assert {document.id for document in Index.open(copy, encoder).documents()} == set(TEXTS)
 
 
 def test_no_index_here(tmp_path):
