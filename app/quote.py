@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.types import Citation, RetrievedPassage
-from app.words import is_content, stem, stems, words
+from app.words import is_content, numbers, stem, stems, words
 from retrieval.sentences import sentence_spans
 
 
@@ -49,13 +49,13 @@ class Weights:
     Fitted to SQuAD questions of the tuning articles by `python -m benchmarks.tune_quote`.
     """
 
-    likeness: float = 8.4
+    likeness: float = 6.7
     first: float = 3.3
-    shared: float = 4.2
-    lacking: float = -2.1
-    bias: float = -10.9
-    threshold: float = -1.7
-    margin: float = 1.0  # how far below the best the second sentence may be
+    shared: float = 5.5
+    lacking: float = -2.0
+    bias: float = -10.5
+    threshold: float = -2.4
+    margin: float = 2.0  # how far below the best the second sentence may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def best_quotes(
 
     Two neighbours become one quote. Best first; ties in the order of the passages.
     """
-    candidates = [c for c in sentences_of(passages) if adds_to(question, _text(c, passages))]
+    candidates = [c for c in sentences_of(passages) if may_answer(question, c, passages)]
     if not candidates:
         return []
     rows = signals(question, passages, candidates, encoder)
@@ -198,6 +198,17 @@ def lacks_answer(question: str, sentence: str) -> bool:
     return False
 
 
-def adds_to(question: str, sentence: str) -> bool:
-    """Whether a sentence can answer: no question itself, no heading that repeats the question."""
-    return not sentence.rstrip().endswith("?") and bool(stems(sentence) - stems(question))
+def may_answer(question: str, candidate: Candidate, passages: Sequence[RetrievedPassage]) -> bool:
+    """Whether a sentence can answer at all.
+
+    A question cannot, nor a heading that repeats this one, nor what is said of another number:
+    a year or an amount that is asked about has to stand in the sentence or its title. (Small
+    numbers may be written in words.)
+    """
+    sentence, title = _text(candidate, passages), passages[candidate.passage].title
+    asked_about = {number for number in numbers(question) if len(number) > 1}
+    return (
+        not sentence.rstrip().endswith("?")
+        and bool(stems(sentence) - stems(question))
+        and asked_about <= numbers(f"{title} {sentence}")
+    )

@@ -1,6 +1,5 @@
 """Does it say so? Each generated sentence, linked to the passage sentence that supports it best."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,10 +7,8 @@ import numpy as np
 
 from app.quote import Candidate, SentenceEncoder, cite, sentences_of
 from app.types import Citation, RetrievedPassage, Sentence
-from app.words import stems
+from app.words import numbers, stems
 from retrieval.sentences import sentence_spans
-
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +60,10 @@ def _best_source(
     claim: str, likeness: np.ndarray, sources: Sequence[str], rule: SupportRule
 ) -> int | None:
     """The row of the best source; one that lacks a number of the claim never supports it."""
-    figures, said = set(_NUMBER.findall(claim)), stems(claim)
+    figures, said = numbers(claim), stems(claim)
     scores = {}
     for row, source in enumerate(sources):
-        if figures <= set(_NUMBER.findall(source)):  # likeness hardly sees digits
+        if figures <= numbers(source):  # likeness hardly sees digits
             shared = len(said & stems(source)) / max(len(said), 1)
             scores[row] = rule.likeness * float(likeness[row]) + rule.shared * shared
     best = min(scores, key=lambda row: (-scores[row], row), default=None)

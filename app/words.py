@@ -3,6 +3,7 @@
 import re
 
 _WORD = re.compile(r"[^\W_]+(?:['’.,][^\W_]+)*")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SUFFIXES = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly", "e", "y")
 _STOP = frozenset(
     "a about above after again all also am an and any are as at be became because been before being"
@@ -20,6 +21,11 @@ _STOP = frozenset(
 def words(text: str) -> list[str]:
     """The words and numbers of a text as written, in order."""
     return _WORD.findall(text)
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers written in digits, without thousands commas and leading zeros."""
+    return {digits.replace(",", "").lstrip("0") for digits in _NUMBER.findall(text)}
 
 
 def stem(word: str) -> str:

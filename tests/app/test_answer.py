@@ -1,0 +1,77 @@
+"""Questions to a small real index."""
+
+import pytest
+
+from app.answer import ABSTAIN, QuestionError, answer_question
+from app.followup import Turn
+from app.types import AnswerMode, Done, Retrieved, TextDelta
+
+pytestmark = pytest.mark.java
+
+
+def ask(index, question, **options):
+    *events, done = answer_question(question, index=index, **options)
+    assert isinstance(events[0], Retrieved)
+    assert isinstance(done, Done)
+    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert shown.strip() == done.answer.text
+    return done.answer
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "document"),
+    [
+        ("Who designed the Orchard Bridge?", "Anna Kern", "bridge.pdf"),
+        ("How much did renewing the deck cost?", "3.4 million", "bridge.pdf"),
+        ("How many books may members borrow?", "eight", "library.md"),
+        ("When was the glass house built?", "1932", "garden.txt"),
+    ],
+)
+def test_quotes_are_the_exact_words_of_the_document(index, question, words, document):
+    answer = ask(index, question)
+    assert answer.mode is AnswerMode.QUOTE
+    cited = answer.citations[0]
+    assert words in cited.text
+    assert cited.document == document
+    assert index.text(cited.document_id)[cited.start : cited.end] == cited.text
+    assert answer.sentences[0].citations == (1,)
+    assert answer.model is None
+    assert 0 < answer.timings.retrieval <= answer.timings.total
+
+
+def test_pages_are_kept(index):
+    (first, *_) = ask(index, "How much did renewing the deck cost?").citations
+    assert first.page == 2
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Who won the chess championship in 1972?", "What is the boiling point of nitrogen?"],
+)
+def test_what_the_documents_do_not_say(index, question):
+    answer = ask(index, question)
+    assert (answer.mode, answer.text, answer.citations) == (AnswerMode.ABSTAIN, ABSTAIN, ())
+    assert answer.passages  # the nearest are listed all the same
+
+
+def test_a_follow_up_is_searched_with_its_history(index):
+    history = [Turn("When was the Orchard Bridge opened?", "It was opened on 4 May 1911.")]
+    answer = ask(index, "Who designed it?", history=history)
+    assert answer.searched == "Who designed it? Orchard Bridge opened May"
+    assert "Anna Kern" in answer.text
+
+
+def test_answers_keep_to_the_chosen_documents(index):
+    answer = ask(index, "Who designed the Orchard Bridge?", documents=["c" * 64])
+    assert {passage.document for passage in answer.passages} == {"library.md"}
+    assert answer.mode is AnswerMode.ABSTAIN
+    assert ask(index, "Who designed the bridge?", documents=[]).passages == ()
+
+
+def test_questions_that_cannot_be_asked(index):
+    with pytest.raises(QuestionError, match="empty"):
+        ask(index, " \n")
+    with pytest.raises(QuestionError, match="8000"):
+        ask(index, "why " * 9000)
+    with pytest.raises(QuestionError, match="--model"):
+        ask(index, "Why?", mode=AnswerMode.FREE)
