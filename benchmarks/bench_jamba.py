@@ -1,6 +1,6 @@
 """Prefill, decode and first-token times of our engine beside transformers, alternating in one run.
 
-    .venv/bin/python benchmarks/bench_jamba.py [--rounds 3] [--prompt 2048] [--tokens 32] [--json]
+    python -m benchmarks.bench_jamba [--rounds 3] [--prompt 2048] [--tokens 32] [--json]
 
 The model has 52 M parameters with seeded random weights: hidden 512, 8 layers of which one is
 attention, 4 experts (top 2) in every second layer, vocabulary 8192; float32.
@@ -9,7 +9,6 @@ attention, 4 experts (top 2) in every second layer, vocabulary 8192; float32.
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -148,5 +147,4 @@ def show(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     main()

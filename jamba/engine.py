@@ -154,7 +154,9 @@ class Engine:
     def _prefill(self, request: Request) -> tuple[SequenceState, Tensor] | None:
         """Restore or read the prompt: the state and the logits (V,) after it; None if stopped."""
         found = self._find(request)
-        state = found.state or SequenceState.fresh(self.model.config)
+        state = found.state
+        if state is None:
+            state = SequenceState.fresh(self.model.config)
         logits = found.logits
         for end in request.boundaries:
             while state.length < end:
