@@ -33,3 +33,32 @@ def index(index_folder, encoder):
     opened = Index.open(index_folder, encoder)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory) -> Path:
+    """A tiny Jamba with random weights: everything of a checkpoint but sense."""
+    import torch
+
+    import jamba
+    from jamba.bpe import train_tokenizer
+    from jamba.model import Jamba
+
+    folder: Path = tmp_path_factory.mktemp("model")
+    train_tokenizer([document.text for document in DOCUMENTS] * 3, 400, folder)
+    config = jamba.JambaConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        num_experts=1,
+        num_experts_per_tok=1,
+        max_position_embeddings=4096,
+    )
+    torch.manual_seed(0)
+    jamba.save_model(Jamba(config), folder)
+    return folder

@@ -1,9 +1,12 @@
 """Questions to a small real index."""
 
+import threading
+
 import pytest
 
 from app.answer import ABSTAIN, QuestionError, answer_question
 from app.followup import Turn
+from app.models import resolve
 from app.types import AnswerMode, Done, Retrieved, TextDelta
 
 pytestmark = pytest.mark.java
@@ -66,6 +69,34 @@ def test_answers_keep_to_the_chosen_documents(index):
     assert {passage.document for passage in answer.passages} == {"library.md"}
     assert answer.mode is AnswerMode.ABSTAIN
     assert ask(index, "Who designed the bridge?", documents=[]).passages == ()
+
+
+@pytest.fixture(scope="module")
+def model(model_folder):
+    opened = resolve(str(model_folder), prompt_tokens=900, answer_tokens=16, snapshot_mb=64)
+    yield opened
+    opened.close()
+
+
+def test_free_answers_are_generated_cached_and_checked(index, model):
+    question = "Who designed the Orchard Bridge?"
+    first = ask(index, question, mode=AnswerMode.FREE, model=model)
+    assert (first.mode, first.model) == (AnswerMode.FREE, model.name)
+    assert first.text
+    assert all(sentence.citations == () for sentence in first.sentences)  # it is noise
+    assert first.cache.prompt_tokens > first.cache.cached_tokens == 0
+    assert first.timings.retrieval < first.timings.first_token <= first.timings.total
+    again = ask(index, question, mode=AnswerMode.FREE, model=model)
+    assert again.text == first.text
+    assert again.cache.cached_tokens == again.cache.prompt_tokens
+    assert again.cache.restored_from == "memory"
+
+
+def test_free_answers_stop_when_told(index, model):
+    cancel = threading.Event()
+    cancel.set()
+    stopped = ask(index, "Why?", mode=AnswerMode.FREE, model=model, cancel=cancel)
+    assert stopped.stopped
 
 
 def test_questions_that_cannot_be_asked(index):

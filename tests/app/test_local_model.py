@@ -22,40 +22,25 @@ PASSAGES = tuple(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    import torch
-
-    import jamba
-    from jamba.bpe import train_tokenizer
-    from jamba.model import Jamba
-
-    folder = tmp_path_factory.mktemp("model")
-    train_tokenizer(TEXTS * 3, 400, folder)
-    config = jamba.JambaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        attn_layer_period=2,
-        attn_layer_offset=1,
-        num_experts=1,
-        num_experts_per_tok=1,
-        max_position_embeddings=4096,
+def opened(model_folder):
+    model = LocalModel(
+        model_folder,
+        name="tiny",
+        notice="",
+        prompt_tokens=800,
+        answer_tokens=24,
+        snapshot_bytes=2**26,
     )
-    torch.manual_seed(0)
-    jamba.save_model(Jamba(config), folder)
-    return folder
+    yield model
+    model.close()
 
 
 @pytest.fixture
-def model(folder):
-    opened = LocalModel(
-        folder, name="tiny", notice="", prompt_tokens=800, answer_tokens=24, snapshot_bytes=2**26
-    )
-    yield opened
-    opened.close()
+def model(opened):
+    """The model, without states from the test before."""
+    for passage in PASSAGES:
+        opened.forget(passage.document_id)
+    return opened
 
 
 def read(model, reading, cancel=None):
