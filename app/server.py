@@ -65,6 +65,7 @@ def _mount_page(app: FastAPI, service: Service) -> None:
         footer_links=[],
         run_history=False,  # would keep what people asked
         ssr_mode=False,
+        enable_monitoring=False,
         max_file_size=UPLOAD_BYTES,
         head=page.ICON,
         i18n=gr.I18n(en=page.WORDS),

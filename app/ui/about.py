@@ -21,7 +21,7 @@ def text(service: Service) -> Html:
         ("Quotes", QUOTES),
         ("Free answers", notice if state is not Loading.FAILED else f"Not available: {notice}"),
         ("Privacy", _privacy(service)),
-        ("Your documents", f"Kept in {service.library.home}; nothing is sent anywhere else."),
+        ("Your documents", f"Kept in {service.library.home}, with their indexes and your chats."),
     ]
     return html(
         '<section class="about"><h2>What answers here</h2><dl>{rows}</dl>'

@@ -85,7 +85,8 @@ def _sentence(sentence: Sentence, citations: dict[int, Citation], mode: AnswerMo
             '<span class="unsupported">{text} <span class="flag">not supported</span></span>',
             text=sentence.text,
         )
-    return html("<span>{text}{marks}</span>", text=sentence.text, marks=marks)
+    text = _without_blank_lines(sentence.text)
+    return html("<span>{text}{marks}</span>", text=text, marks=marks)
 
 
 def _mark(citation: Citation) -> Html:

@@ -211,7 +211,7 @@ class Desk:
         notices = []
         state, said = self.service.models.state()
         if state is Loading.FAILED:
-            notices.append(said)
+            notices.append(f"Free answers are not available: {said}")
         if not self.service.worker_runs():
             notices.append(WORKER_DOWN)
         return notices

@@ -286,6 +286,14 @@ def test_signing_in_opens_the_page(address):
         assert "window.gradio_config" in http.post("/signin", data={"password": PASSWORD}).text
 
 
+def test_files_of_this_machine_are_not_served(http, service):
+    home = service.library.home
+    row = service.library.documents(shelf_id(service))[0]
+    for path in ("/etc/passwd", home / "library.db", service.library.file_path(row), "README.md"):
+        assert http.get(f"/gradio_api/file={path}").status_code in {403, 404}
+    assert http.get("/monitoring").status_code in {403, 404}
+
+
 def test_page_handlers_are_no_public_endpoints(http):
     info = http.get("/gradio_api/info").json()
     assert (info["named_endpoints"], info["unnamed_endpoints"]) == ({}, {})

@@ -176,6 +176,7 @@ def test_answers_forbid_framing_and_outside_hosts():
     assert "default-src 'self'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"  # else our own form posts with Origin: null
 
 
 def test_people_are_sent_to_sign_in_and_programs_get_an_envelope():
