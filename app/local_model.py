@@ -1,9 +1,11 @@
 """A Jamba checkpoint in a folder, read by our own engine with its cache of states."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from app.model_types import Finished, ModelError
@@ -21,7 +23,9 @@ from app.types import CacheUse
 
 if TYPE_CHECKING:
     from jamba.chat import ChatPrompt
+    from jamba.sequence import Request
 
+CANCEL_SECONDS = 0.05  # how soon a cancelled request is noticed
 TURN_ENDS = ("\nQuestion:", "\n\n\n")  # where a model without a template begins to go on by itself
 
 
@@ -58,7 +62,7 @@ class LocalModel:
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended and what the cache saved."""
         import jamba
-        from jamba.chat import stream_text
+        from jamba.text import stream_text
 
         packed = self._packed(reading)
         prompt = self._prompt(packed)
@@ -69,10 +73,8 @@ class LocalModel:
             tags=sorted({passage.document_id for passage in packed.passages}),
         )
         stop = () if self._tokenizer.has_template else TURN_ENDS
-        for piece in stream_text(self._engine, request, self._tokenizer.incremental(), stop):
-            yield piece
-            if cancel is not None and cancel.is_set():
-                self._engine.cancel(request)
+        with self._cancelled_by(cancel, request):
+            yield from stream_text(self._engine, request, self._tokenizer.incremental(), stop)
         yield Finished(_cache_use(request.metrics), request.finish_reason == "cancelled")
 
     def forget(self, document_id: str) -> int:
@@ -82,6 +84,24 @@ class LocalModel:
     def close(self) -> None:
         """Stop the engine's thread and give its memory back."""
         self._engine.close()
+
+    @contextmanager
+    def _cancelled_by(self, cancel: Flag | None, request: "Request") -> Iterator[None]:
+        """Cancel the request when `cancel` is set, even while its prompt is still being read."""
+        done = Flag()
+
+        def watch(cancel: Flag) -> None:
+            while not done.wait(CANCEL_SECONDS):
+                if cancel.is_set():
+                    self._engine.cancel(request)
+                    return
+
+        if cancel is not None:
+            Thread(target=watch, args=(cancel,), daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     def _packed(self, reading: Reading) -> Reading:
         """The reading with as many passages as fit; without its history where that is too long."""

@@ -4,7 +4,9 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from threading import Event as Flag
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from app.types import CacheUse
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 300.0  # a server on a CPU may read the passages for minutes before it answers
+CANCEL_SECONDS = 0.05  # how soon a cancelled answer stops
 CHARACTERS_A_TOKEN = 3  # its tokenizer is unknown; fewer than English has, so that prompts fit
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -66,16 +69,13 @@ class RemoteModel:
             "stream_options": {"include_usage": True},
         }
         usage: dict[str, Any] = {}
-        stopped = False
-        for chunk in self._chunks(body):
+        cancel = cancel or Flag()
+        for chunk in _until(cancel, self._chunks(body)):
             usage = chunk.get("usage") or usage
             for choice in chunk.get("choices", ())[:1]:
                 if piece := choice.get("delta", {}).get("content"):
                     yield piece
-            if cancel is not None and cancel.is_set():
-                stopped = True
-                break
-        yield Finished(_cache_use(usage), stopped)
+        yield Finished(_cache_use(usage), cancel.is_set())
 
     def forget(self, document_id: str) -> int:
         """Nothing of ours is kept there: 0 snapshots forgotten."""
@@ -133,6 +133,33 @@ class RemoteModel:
         except ValueError:
             said = reply.text[:200]
         raise ModelError(f"{self.host}: answered {reply.status_code}: {said}")
+
+
+def _until(cancel: Flag, chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The chunks as they come until `cancel` is set: a silent server is not waited for."""
+    box: SimpleQueue[dict[str, Any] | BaseException | None] = SimpleQueue()
+
+    def pump() -> None:
+        try:
+            for chunk in chunks:
+                box.put(chunk)
+                if cancel.is_set():
+                    return
+            box.put(None)
+        except BaseException as error:  # raised where the chunks are read
+            box.put(error)
+
+    Thread(target=pump, daemon=True).start()
+    while not cancel.is_set():
+        try:
+            chunk = box.get(timeout=CANCEL_SECONDS)
+        except Empty:
+            continue
+        if chunk is None:
+            return
+        if isinstance(chunk, BaseException):
+            raise chunk
+        yield chunk
 
 
 def _authorization() -> dict[str, str]:

@@ -30,7 +30,7 @@ from retrieval.writer import IndexWriter
 SQUAD = Path("../shared/data/qa/squad_v1.1_subset.json")
 SPLITS = Path(__file__).parent / "splits.json"
 KINDS = ("answerable", "elsewhere", "near")
-ABSTAIN_ON_ANSWERABLE = (0.05, 0.10, 0.15, 0.20)
+ABSTAIN_ON_ANSWERABLE = (0.05, 0.10, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ def examples(asked: Asked, encoder: Memory) -> tuple[np.ndarray, np.ndarray]:
     question = asked.question.text
     found = sentences_of(asked.passages)
     candidates = [c for c in found if may_answer(question, c, asked.passages)]
+    if not candidates:
+        return np.zeros((0, 4)), np.zeros(0, bool)
     rows = signals(question, asked.passages, candidates, encoder)
     labels = [answers(asked, c.passage, c.start, c.end) for c in candidates]
     return np.array([astuple(row) for row in rows]), np.array(labels)
@@ -112,8 +114,7 @@ def fit(asked: Sequence[Asked], encoder: Memory) -> Weights:
 
     found = [examples(each, encoder) for each in asked if each.kind != "near"]
     model = LogisticRegression(C=10, max_iter=2000)
-    rows = [x for x, labels in found if len(labels)]
-    model.fit(np.concatenate(rows), np.concatenate([labels for _, labels in found]))
+    model.fit(np.concatenate([x for x, _ in found]), np.concatenate([y for _, y in found]))
     weights = [round(float(w), 1) for w in (*model.coef_[0], model.intercept_[0])]
     return Weights(*weights)
 
@@ -168,7 +169,7 @@ def main() -> None:
     checking = [each for each in asked if titles.index(each.question.title) % 2 == 1]
     fitted = fit(fitting, memory)
     for threshold in thresholds(fitting, memory, fitted):
-        for margin in (0.0, 1.0, 2.0):
+        for margin in (0.0, 2.0):
             weights = replace(fitted, threshold=threshold, margin=margin)
             report(weights, measure(checking, memory, weights))
     report(Weights(), measure(checking, memory, Weights()))

@@ -1,5 +1,6 @@
 """The remote model against a real HTTP server that speaks the protocol."""
 
+import asyncio
 import json
 import threading
 import time
@@ -37,6 +38,9 @@ def make_app(seen):
         return StreamingResponse(stream(body["model"]), media_type="text/event-stream")
 
     async def stream(model: str) -> AsyncIterator[str]:
+        if model == "silent":
+            await asyncio.sleep(3)
+            return
         if model == "mad":
             yield "data: {nonsense\n\n"
             return
@@ -113,6 +117,15 @@ def test_cancel_stops_the_stream(served):
     assert rest[-1].stopped
     assert len(rest) < 100
     model.close()
+
+
+def test_cancel_does_not_wait_for_a_silent_server(served):
+    cancel = threading.Event()
+    threading.Timer(0.2, cancel.set).start()
+    started = time.monotonic()
+    pieces, end = generate(served[0] + "/v1#silent", cancel)
+    assert (pieces, end.stopped) == ([], True)
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
