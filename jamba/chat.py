@@ -1,4 +1,4 @@
-"""Text on both sides of the engine: tokenizer and chat template of a checkpoint, text from tokens.
+"""Text to tokens: the tokenizer and the chat template of a checkpoint.
 
 What people wrote is never parsed for control tokens: a template is rendered with slots in place of
 their words, and only the template's own text may hold control tokens.
@@ -7,21 +7,16 @@ their words, and only the template's own text may hold control tokens.
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jamba.config import JambaError
-from jamba.sequence import FinishReason
-
-if TYPE_CHECKING:
-    from jamba.engine import Engine
-    from jamba.sequence import Request
+from jamba.text import IncrementalText
 
 ROLES = ("system", "user", "assistant", "tool")
-PATIENCE = 8  # tokens to wait for the rest of a character, which has at most four bytes
 Message = Mapping[str, str]
 Document = Mapping[str, str]
 
@@ -101,9 +96,12 @@ class ChatTokenizer:
     @property
     def has_documents(self) -> bool:
         """Whether the template has a place of its own for documents."""
-        from jinja2 import Environment, meta
+        from jinja2 import TemplateError, meta
 
-        used = meta.find_undeclared_variables(Environment().parse(self._template or ""))
+        try:
+            used = meta.find_undeclared_variables(_environment().parse(self._template or ""))
+        except TemplateError as error:
+            raise JambaError(f"the checkpoint's chat template failed: {error}") from error
         return "documents" in used
 
     def encode(self, text: str) -> list[int]:
@@ -122,26 +120,21 @@ class ChatTokenizer:
         """The text of token ids, without special tokens."""
         return str(self._full.decode([i for i in ids if i not in self._special]))
 
-    def incremental(self) -> "IncrementalText":
+    def incremental(self) -> IncrementalText:
         """A decoder for one stream of tokens."""
-        return IncrementalText(self)
+        return IncrementalText(self.decode)
 
     def render(
         self, messages: Sequence[Message], documents: Sequence[Document] | None = None
     ) -> str:
         """The prompt as text, to look at. What the model reads comes from `encode_chat`."""
         from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         if self._template is None:
             raise JambaError("the checkpoint has no chat template; lay the prompt out yourself")
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _tojson
-        environment.globals["raise_exception"] = _refuse
         try:
-            return environment.from_string(self._template).render(
+            template = _environment().from_string(self._template)
+            text = template.render(
                 messages=[dict(message) for message in messages],
                 documents=documents and [dict(document) for document in documents],
                 add_generation_prompt=True,
@@ -149,6 +142,7 @@ class ChatTokenizer:
             )
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise JambaError(f"the checkpoint's chat template failed: {error}") from error
+        return str(text)
 
     def encode_chat(
         self, messages: Sequence[Message], documents: Sequence[Document] | None = None
@@ -212,6 +206,18 @@ class _Slots:
         return [*parts, Part(between[-1], True)]
 
 
+def _environment() -> Any:
+    """Where templates run: they come with a checkpoint and are not to be trusted."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _refuse
+    return environment
+
+
 def _refuse(message: str) -> None:
     raise ValueError(message)
 
@@ -245,60 +251,3 @@ def _read_json(path: Path, optional: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JambaError(f"{path}: must hold one JSON object")
     return value
-
-
-class IncrementalText:
-    """Tokens in, text out, a character only when all of its bytes are there."""
-
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
-        self._decode = tokenizer.decode
-        self._ids: list[int] = []
-        self._context = 0  # decoding starts here: spaces depend on the token before
-        self._shown = 0  # tokens before this one have been given out as text
-
-    def push(self, token: int) -> str:
-        """The text that is complete with this token; "" in the middle of a character."""
-        self._ids.append(token)
-        return self._take(len(self._ids) - self._shown >= PATIENCE)
-
-    def finish(self) -> str:
-        """What is left at the end of a stream: broken bytes, if anything."""
-        return self._take(True)
-
-    def _take(self, even_if_broken: bool) -> str:
-        known = self._decode(self._ids[self._context : self._shown])
-        text = self._decode(self._ids[self._context :])
-        if text.endswith("\ufffd") and not even_if_broken:
-            return ""
-        self._context, self._shown = self._shown, len(self._ids)
-        return text[len(known) :]
-
-
-def stream_text(
-    engine: "Engine", request: "Request", decoder: IncrementalText, stop: Sequence[str] = ()
-) -> Iterator[str]:
-    """The text of a request as it is made, up to the first of the `stop` strings.
-
-    Text that may be the beginning of a stop string waits until it is clear that it is not. A stop
-    string ends the request with finish_reason "stop".
-    """
-    held = ""
-    for token in engine.stream(request):
-        held += decoder.push(token)
-        end = min((at for at in map(held.find, stop) if at >= 0), default=None)
-        if end is not None:
-            engine.cancel(request, FinishReason.STOP)
-            yield from [held[:end]] if end else []
-            return
-        sure = len(held) - _begun(held, stop)
-        if sure:
-            yield held[:sure]
-            held = held[sure:]
-    if held := held + decoder.finish():
-        yield held
-
-
-def _begun(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end of `text` may be the beginning of a stop string."""
-    sizes = [n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])]
-    return max(sizes, default=0)

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from jamba.bpe import train_tokenizer
-from jamba.chat import Part, load_tokenizer, stream_text
+from jamba.chat import Part, load_tokenizer
 from jamba.config import JambaError
 from jamba.engine import Engine
 from jamba.sampling import SamplingParams
 from jamba.snapshots import SnapshotStore
+from jamba.text import stream_text
 
 TEXTS = [
     "The river rises in the hills.",
@@ -158,6 +159,16 @@ def test_templates_run_in_a_sandbox(folder, tmp_path, template, said):
     (tmp_path / "chat_template.jinja").write_text(template)
     with pytest.raises(JambaError, match=said):
         load_tokenizer(tmp_path).render([{"role": "user", "content": "x"}])
+
+
+def test_loop_controls_are_known(folder, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    body = "{% if loop.index > 1 %}{% break %}{% endif %}{{ d.text }}"
+    template = "{% for d in documents %}" + body + "{% endfor %}"
+    (tmp_path / "chat_template.jinja").write_text(template)
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.has_documents
+    assert tokenizer.render([], [{"text": "first"}, {"text": "second"}]) == "first"
 
 
 def test_a_missing_or_broken_tokenizer_is_named(tmp_path):
