@@ -72,8 +72,8 @@ class RemoteModel:
         cancel = cancel or Flag()
         for chunk in _until(cancel, self._chunks(body)):
             usage = chunk.get("usage") or usage
-            for choice in chunk.get("choices", ())[:1]:
-                if piece := choice.get("delta", {}).get("content"):
+            for choice in (chunk.get("choices") or ())[:1]:
+                if piece := (choice.get("delta") or {}).get("content"):
                     yield piece
         yield Finished(_cache_use(usage), cancel.is_set())
 
@@ -138,28 +138,32 @@ class RemoteModel:
 def _until(cancel: Flag, chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The chunks as they come until `cancel` is set: a silent server is not waited for."""
     box: SimpleQueue[dict[str, Any] | BaseException | None] = SimpleQueue()
+    gone = Flag()
 
     def pump() -> None:
         try:
             for chunk in chunks:
                 box.put(chunk)
-                if cancel.is_set():
-                    return
+                if gone.is_set():
+                    return  # which closes the connection
             box.put(None)
         except BaseException as error:  # raised where the chunks are read
             box.put(error)
 
     Thread(target=pump, daemon=True).start()
-    while not cancel.is_set():
-        try:
-            chunk = box.get(timeout=CANCEL_SECONDS)
-        except Empty:
-            continue
-        if chunk is None:
-            return
-        if isinstance(chunk, BaseException):
-            raise chunk
-        yield chunk
+    try:
+        while not cancel.is_set():
+            try:
+                chunk = box.get(timeout=CANCEL_SECONDS)
+            except Empty:
+                continue
+            if chunk is None:
+                return
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
+    finally:
+        gone.set()
 
 
 def _authorization() -> dict[str, str]:
