@@ -1,10 +1,13 @@
 """Numba kernels for the CPU. Arrays are C-contiguous float32 unless a comment says otherwise.
 
-Compiled on first use and kept in numba's cache. The interpreter lock is held while a kernel
-runs: numba's simplest threading layer ends the process when two threads enter it at once.
+Compiled on first use and kept in numba's cache. One parallel kernel runs at a time: numba's own
+threading layer, the one left where the system has no OpenMP, ends the process when two threads are
+in it at once.
 """
 
 from collections.abc import Callable
+from functools import wraps
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,11 +19,20 @@ CHANNELS = 64  # channels a thread carries together: their states stay in its fi
 LOG2_E = np.float32(1.4426950408889634)
 
 Kernel = Callable[..., Any]
+_PARALLEL = Lock()
 
 
 def compiled(function: Kernel) -> Kernel:
     """Compile for all cores; cached on disk where a folder for it can be written."""
-    return _compile(function, parallel=True)
+    kernel = _compile(function, parallel=True)
+
+    @wraps(function)
+    def alone(*arguments: Any) -> Any:
+        with _PARALLEL:
+            return kernel(*arguments)
+
+    alone.dispatcher = kernel  # type: ignore[attr-defined]
+    return alone
 
 
 def compiled_serial(function: Kernel) -> Kernel:

@@ -1,5 +1,10 @@
 """The numba scan against the plain one, and documents packed into one row."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -113,3 +118,32 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert cpu.compiled_serial(double)(21) == 42
+
+
+TWO_THREADS = """
+import threading
+import torch
+from jamba.scan import selective_scan
+
+def scan():
+    for _ in range(50):
+        x, B, state = torch.ones(1, 200, 64), torch.ones(1, 200, 4), torch.zeros(1, 64, 4)
+        selective_scan(x, x, -torch.ones(64, 4), B, B, torch.ones(64), state)
+
+threads = [threading.Thread(target=scan) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_share_the_kernels_without_openmp():
+    """Numba's own work queue aborts the process where two threads are in it at once."""
+    subprocess.run(
+        [sys.executable, "-c", TWO_THREADS],
+        env={**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"},
+        cwd=Path(__file__).parents[2],
+        check=True,
+        timeout=120,
+    )
