@@ -1,10 +1,19 @@
-"""A real browser for the page tests, and real PDFs to upload."""
+"""A real server, a real browser for the page tests, and a real PDF to upload."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.serving import Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """One server for the tests that need no restart; each works in what it uploads itself."""
+    with Server(tmp_path_factory.mktemp("shared-server") / "home") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

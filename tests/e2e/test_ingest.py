@@ -122,7 +122,7 @@ def test_a_removed_document_is_cited_nowhere(told):
     answer = ask(library, collection, question)
     assert answer.mode is AnswerMode.QUOTE
     assert "green staircase" in answer.text
-    chat = library.create_chat(collection)
+    chat = library.create_chat(collection, question)
     library.add_message(chat.id, question, answer)
     assert files_holding(library.home, SECRET), "the proof below would prove nothing"
 

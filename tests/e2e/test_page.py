@@ -76,44 +76,43 @@ def check_citation(page: Page) -> None:
     expect(page.locator("#source mark")).to_have_count(0)
 
 
-def test_a_hostile_document_shows_as_text(page, tmp_path):
-    home, hostile = tmp_path / "home", tmp_path / "<img src=x onerror=hacked=3>.txt"
+def test_a_hostile_document_shows_as_text(page, server, tmp_path):
+    hostile = tmp_path / "<img src=x onerror=hacked=3>.txt"
     hostile.write_text(
         "The password of the east gate is <script>window.hacked = 1</script> swordfish "
         '<img src=x onerror="window.hacked = 2"> and it changes every night at ten.\n'
     )
-    with Server(home) as server:
-        open_page(page, server)
-        upload(page, hostile)
-        wait_ready(page, "onerror")
-        ask(page, "What is the password of the east gate?")
-        expect(page.locator("#conversation blockquote")).to_contain_text(
-            "<script>window.hacked = 1</script> swordfish"
-        )
-        page.locator("#conversation button.cite").first.click()
-        expect(page.locator("#source mark[data-found]")).to_contain_text("<img src=x onerror=")
-        page.locator("#conversation details.evidence summary").first.click()
-        page.wait_for_timeout(1000)
-        assert page.evaluate("() => window.hacked") is None
-        assert page.locator("#conversation script, #source script").count() == 0
-        assert page.locator("#conversation img, #source .document-text img").count() == 0
+    open_page(page, server)
+    upload(page, hostile)
+    wait_ready(page, "onerror")
+    ask(page, "What is the password of the east gate?")
+    expect(page.locator("#conversation blockquote")).to_contain_text(
+        "<script>window.hacked = 1</script> swordfish"
+    )
+    page.locator("#conversation button.cite").first.click()
+    expect(page.locator("#source mark[data-found]")).to_contain_text("<img src=x onerror=")
+    page.locator("#conversation details.evidence summary").first.click()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("() => window.hacked") is None
+    assert page.locator("#conversation script, #source script").count() == 0
+    assert page.locator("#conversation img, #source .document-text img").count() == 0
 
 
-def test_a_removed_document_is_cited_nowhere_on_the_page(page, tmp_path, lighthouse_pdf):
-    with Server(tmp_path / "home") as server:
-        open_page(page, server)
-        upload(page, lighthouse_pdf)
-        wait_ready(page, "lighthouse.pdf")
-        ask(page, "How tall is the lighthouse?")
-        tab(page, "Documents")
-        page.locator("#documents button[data-action=remove]").click()
-        page.locator("dialog button", has_text="Remove").click()
-        expect(page.locator("#documents li.document")).to_have_count(0)
-        tab(page, "Ask")
-        page.reload()
-        expect(page.locator("#question textarea")).to_be_visible()
-        if page.locator("#conversation article.turn").count() == 0:
-            page.locator("#chats .chat .open").first.click()
-        expect(page.locator("#conversation .sources")).to_contain_text("removed")
-        expect(page.locator("#conversation button.cite")).to_have_count(0)
-        assert not re.search("37 metres", page.locator("#conversation").inner_text())
+def test_a_removed_document_is_cited_nowhere_on_the_page(page, server, lighthouse_pdf):
+    open_page(page, server)
+    upload(page, lighthouse_pdf)
+    wait_ready(page, "lighthouse.pdf")
+    ask(page, "How tall is the lighthouse?")
+    tab(page, "Documents")
+    row = page.locator("#documents li.document", has_text="lighthouse.pdf")
+    row.locator("button[data-action=remove]").click()
+    page.locator("dialog button", has_text="Remove").click()
+    expect(row).to_have_count(0)
+    tab(page, "Ask")
+    page.reload()
+    expect(page.locator("#question textarea")).to_be_visible()
+    if page.locator("#conversation article.turn").count() == 0:
+        page.locator("#chats .chat .open", has_text="lighthouse").first.click()
+    expect(page.locator("#conversation .sources")).to_contain_text("removed")
+    expect(page.locator("#conversation button.cite")).to_have_count(0)
+    assert not re.search("37 metres", page.locator("#conversation").inner_text())

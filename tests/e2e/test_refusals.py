@@ -3,8 +3,6 @@
 import httpx
 import pytest
 
-from tests.e2e.serving import Server
-
 pytestmark = [pytest.mark.java, pytest.mark.timeout(240)]
 
 REFUSED = {400, 403, 421}
@@ -32,12 +30,6 @@ FOREIGN = [
     {"Origin": "null"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("guarded") / "home") as running:
-        yield running
 
 
 @pytest.mark.parametrize(("method", "route"), ROUTES)
