@@ -16,7 +16,7 @@ from retrieval.dense import DenseSearcher, Part
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.fusion import alone, hybrid
 from retrieval.manifest import describe
-from retrieval.records import Scored
+from retrieval.records import Scored, clean
 from retrieval.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
 from retrieval.writer import DENSE, LUCENE, check_encoder
@@ -72,13 +72,13 @@ class Index:
 
         Hybrid needs no vectors: an index without them is searched by BM25 alone.
         """
-        return self._search(_Asked([question], k, mode, documents))[0]
+        return self._search(_Asked([clean(question)], k, mode, documents))[0]
 
     def search_many(
         self, questions: Sequence[str], *, k: int = 10, mode: Mode = Mode.HYBRID
     ) -> list[list[Hit]]:
         """What `search` gives for each question; the questions are encoded together."""
-        return self._search(_Asked(questions, k, mode, None))
+        return self._search(_Asked([clean(question) for question in questions], k, mode, None))
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in that order; raises RetrievalError if one was removed."""

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from retrieval.encoder import Encoder
 from retrieval.parse import ParserPool
-from retrieval.records import Chunker
+from retrieval.records import Chunker, clean
 from retrieval.sources import (
     BadLine,
     CorpusEntry,
@@ -167,11 +167,11 @@ class _Ingest:
         self._progress("encoding", self._encoded + done, self._encoded + total)
 
     def _done(self, path: Path) -> None:
-        self._ready.append(str(path))
+        self._ready.append(clean(str(path)))
         self._step()
 
     def _fail(self, path: Path, reason: str) -> None:
-        self._failed.append(Failure(str(path), reason))
+        self._failed.append(Failure(clean(str(path)), reason))
         self._step()
 
     def _step(self) -> None:

@@ -67,3 +67,8 @@ class Scored:
 def titled(title: str, text: str) -> str:
     """A passage as both retrievers read it: its document's title, if any, before its words."""
     return f"{title}\n{text}" if title else text
+
+
+def clean(text: str) -> str:
+    """Text that SQLite, Lucene and a terminal all take: no halves of characters, no NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", " ")

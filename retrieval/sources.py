@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.records import clean
 from retrieval.types import RetrievalError
 
 BEIR = "corpus.jsonl"
@@ -67,7 +68,7 @@ def read_corpus(path: Path) -> Iterator[CorpusEntry | BadLine]:
 
 def _sources_of(path: Path) -> list[Source]:
     if path.is_file():
-        return [CorpusSource(path) if _is_corpus(path) else FileSource(path, path.name)]
+        return [CorpusSource(path) if _is_corpus(path) else FileSource(path, clean(path.name))]
     if not path.is_dir():
         raise RetrievalError(f"{path}: no such file or folder")
     if (path / BEIR).is_file():
@@ -82,7 +83,7 @@ def _walk(root: Path, folder: Path) -> Iterator[Source]:
         if path.is_dir():
             yield from _walk(root, path)
         elif path.is_file():
-            yield FileSource(path, path.relative_to(root).as_posix())
+            yield FileSource(path, clean(path.relative_to(root).as_posix()))
 
 
 def _is_corpus(path: Path) -> bool:
@@ -126,7 +127,9 @@ def _entry(line: str) -> CorpusEntry | None:
         return None
     if not isinstance(id, str | int) or not isinstance(title, str) or not isinstance(text, str):
         return None
-    return CorpusEntry(str(id), title, text) if title.strip() or text.strip() else None
+    if not title.strip() and not text.strip():
+        return None
+    return CorpusEntry(clean(str(id)), clean(title), clean(text))
 
 
 def _fault(line: str) -> str:
@@ -155,4 +158,4 @@ def _read_tsv(path: Path) -> Iterator[CorpusEntry | BadLine]:
             elif not row[1].strip():
                 yield BadLine(rows.line_num, f"id {row[0]}: no text")
             else:
-                yield CorpusEntry(row[0], row[2], row[1])
+                yield CorpusEntry(*map(clean, (row[0], row[2], row[1])))

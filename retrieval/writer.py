@@ -105,10 +105,9 @@ class IndexWriter:
 
     def remove(self, document_id: str) -> None:
         """Remove a document; after the commit none of its words is left in the folder."""
-        rows = self._store.remove(document_id)
-        if rows:
+        if self._store.has(document_id):
+            self._removed += self._store.remove(document_id)
             self._bm25.remove(document_id)
-            self._removed += rows
             self._changed = True
 
     def commit(self, progress: Progress | None = None) -> int:

@@ -78,7 +78,9 @@ def test_a_search_may_be_limited_to_documents(index, mode):
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("question", ["", "  \n", "x" * 100_000, "apple " * 17_000])
+@pytest.mark.parametrize(
+    "question", ["", "  \n", "x" * 100_000, "apple " * 17_000, "half \ud800 a character \0"]
+)
 def test_odd_questions_are_no_trouble(index, mode, question):
     assert len(index.search(question, k=1_000, mode=mode)) <= len(TEXTS)
 
@@ -190,6 +192,17 @@ def test_only_one_writer(copy, encoder):
     with IndexWriter(copy, encoder), pytest.raises(IndexBusy, match=str(os.getpid())):
         IndexWriter(copy, encoder)
     IndexWriter(copy, encoder).close()
+
+
+def test_a_document_without_words_comes_and_goes(copy, encoder):
+    with IndexWriter(copy, encoder) as writer:
+        assert writer.add("blank", "blank.txt", extracted(" ")) == 0
+        writer.commit()
+        assert verify_index(copy) == []
+        writer.remove("blank")
+        writer.commit()
+    assert verify_index(copy) == []
+    assert {document.id for document in Index.open(copy, encoder).documents()} == set(TEXTS)
 
 
 def test_closing_without_commit_forgets(copy, encoder):

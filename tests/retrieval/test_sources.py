@@ -92,3 +92,15 @@ def test_a_dpr_table_is_read_with_its_quotes(tmp_path):
     assert found[0] == CorpusEntry("1", "No", 'He said "no" to\tthat')
     assert [entry.line for entry in found if isinstance(entry, BadLine)] == [3, 4]
     assert found[3] == CorpusEntry("4", "Last", "last")
+
+
+def test_halves_of_characters_and_nuls_are_replaced(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"_id": "a", "title": "t\\ud800", "text": "x\\u0000y"}\n')
+    assert list(read_corpus(path)) == [CorpusEntry("a", "t?", "x y")]
+
+
+def test_names_that_are_no_text_are_made_one(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "caf\udce9.txt").write_text("x")
+    assert names(find_sources([tmp_path / "docs"])) == ["caf?.txt"]
