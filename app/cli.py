@@ -1,6 +1,7 @@
 """The command line: collect the command groups, and turn errors into one line and an exit code."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -35,6 +36,8 @@ def main() -> None:
     """Run the command line; exit 0 on success, 1 on an error, 2 on wrong usage, 130 on Ctrl-C."""
     from app.console import say
 
+    # Before torch is loaded: threads that spin at a barrier starve each other on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = build()(standalone_mode=False)
     except typer.Exit as request:
