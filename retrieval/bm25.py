@@ -48,6 +48,12 @@ class Bm25Searcher:
         return int(self._reader.numDocs())
 
     @on_java_thread
+    def check(self) -> None:
+        """Read every file against Lucene's checksums; raises IndexDamaged."""
+        for leaf in self._reader.leaves().toArray():
+            leaf.reader().checkIntegrity()
+
+    @on_java_thread
     def close(self) -> None:
         """Close the files; a search after this fails."""
         self._reader.close()
@@ -59,19 +65,6 @@ class Bm25Searcher:
         if documents is None:
             return words
         return _boolean((words, "MUST"), (_one_of(documents), "FILTER"))
-
-
-@on_java_thread
-def lucene_problem(folder: Path) -> str | None:
-    """What Lucene's own check says is wrong with the newest commit in `folder`, or None."""
-    directory = open_directory(folder)
-    checker = java("org.apache.lucene.index.CheckIndex")(directory)
-    try:
-        clean = checker.checkIndex().clean
-    finally:
-        checker.close()
-        directory.close()
-    return None if clean else f"{folder}: Lucene finds damaged segments; build the index again"
 
 
 def open_directory(folder: Path) -> Any:

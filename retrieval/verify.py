@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.bm25 import Bm25Searcher, lucene_problem
+from retrieval.bm25 import Bm25Searcher
 from retrieval.segments import read_segment, segment_problem
 from retrieval.store import Store
 from retrieval.types import IndexDamaged
@@ -14,8 +14,8 @@ from retrieval.writer import DENSE, LUCENE
 def verify_index(path: Path) -> list[str]:
     """What is wrong with the index in `path`, one line each; empty if nothing is.
 
-    Reads everything: SQLite's and Lucene's own checks, the hash of every dense segment, and whether
-    all three hold the same passages. Raises NotAnIndex or IndexMismatch as opening it would.
+    Reads everything: SQLite's own check, Lucene's checksums, the hash of every dense segment, and
+    whether all three hold the same passages. Raises NotAnIndex or IndexMismatch as opening would.
     """
     store = Store.open(path)
     try:
@@ -29,13 +29,14 @@ def verify_index(path: Path) -> list[str]:
 def _lucene(folder: Path, store: Store) -> list[str]:
     try:
         searcher = Bm25Searcher(folder, store.generation)
+        try:
+            searcher.check()
+            count, (_, passages, _) = searcher.count(), store.counts()
+        finally:
+            searcher.close()
     except IndexDamaged as error:
         return [str(error)]
-    count, (_, passages, _) = searcher.count(), store.counts()
-    searcher.close()
-    problems = [] if count == passages else [f"{folder}: {count} passages instead of {passages}"]
-    damage = lucene_problem(folder)
-    return [*problems, damage] if damage else problems
+    return [] if count == passages else [f"{folder}: {count} passages instead of {passages}"]
 
 
 def _dense(folder: Path, store: Store) -> list[str]:
