@@ -37,7 +37,7 @@ def wheel(tmp_path_factory) -> Path:
             (checkout / name).write_bytes((ROOT / name).read_bytes())
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", work, cwd=checkout)
     (built,) = work.glob("*.whl")
-    return built
+    return Path(built)
 
 
 @pytest.fixture(scope="module")
