@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import time
@@ -158,3 +159,22 @@ def test_no_file_names_a_machine():
         if mark in path.read_bytes()
     ]
     assert found == []
+
+
+def test_what_the_docs_name_is_there():
+    """Relative links, and paths of ours in backticks, in the README and under docs/."""
+    named = re.compile(
+        r"\]\((?!https?:|#)([^)#\s]+)"
+        r"|`((?:app|retrieval|jamba|benchmarks|tests|docs)/[\w./-]+|[\w-]+\.txt)`"
+    )
+    missing = [
+        f"{page.relative_to(ROOT)}: {link or path}"
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for link, path in named.findall(page.read_text("utf-8"))
+        if not (page.parent / link if link else ROOT / path).exists()
+    ]
+    assert missing == []
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
