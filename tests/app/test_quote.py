@@ -45,8 +45,14 @@ def quoted(question, passages, weights=OPEN):
     return [passages[q.passage].text[q.start : q.end] for q in quotes]
 
 
-def test_the_best_sentence_is_quoted():
-    assert quoted("Who designed the bridge?", [BRIDGE]) == ["Anna Kern designed the bridge."]
+def test_the_best_sentence_is_quoted_with_the_one_behind_it():
+    (best,) = quoted("Who designed the bridge?", [BRIDGE])
+    assert best == "Anna Kern designed the bridge. It is green."
+
+
+def test_rows_and_headings_stand_alone():
+    rows = passage("Bridge; Designer: Anna Kern\nTower; Designer: Otto Blum")
+    assert quoted("Who designed the bridge?", [rows]) == ["Bridge; Designer: Anna Kern"]
 
 
 def test_nothing_is_quoted_below_the_threshold():
