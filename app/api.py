@@ -99,7 +99,7 @@ def _models(service: Service) -> APIRouter:
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage
             return _stream(_chunks(model.name, pieces, usage), cancel)
-        return JSONResponse(_completion(model.name, list(pieces)))
+        return JSONResponse(completion(model.name, list(pieces)))
 
     return router
 
@@ -161,26 +161,29 @@ def _event_line(event: Event) -> dict[str, Any]:
     return answer_object(event.answer)
 
 
-def _completion(model: str, pieces: list[str | Finished]) -> dict[str, Any]:
+def completion(model: str, pieces: list[str | Finished]) -> dict[str, Any]:
+    """A whole chat completion in OpenAI's shape, from what a model made."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
+    end = next(piece for piece in pieces if isinstance(piece, Finished))
     message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    return _envelope("chat.completion", model) | {"choices": [choice], "usage": _usage(pieces)}
+    choice = {"index": 0, "message": message, "finish_reason": _why(end), "logprobs": None}
+    return _envelope("chat.completion", model) | {"choices": [choice], "usage": _usage(end)}
 
 
 def _chunks(model: str, pieces: Iterator[str | Finished], usage: bool) -> Iterator[dict[str, Any]]:
-    envelope, kept = _envelope("chat.completion.chunk", model), []
-    delta: dict[str, str] = {"role": "assistant", "content": ""}
-    yield envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    envelope = _envelope("chat.completion.chunk", model)
+
+    def chunk(delta: dict[str, str], why: str | None = None) -> dict[str, Any]:
+        return envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": why}]}
+
+    yield chunk({"role": "assistant", "content": ""})
     for piece in pieces:
-        if isinstance(piece, Finished):
-            kept.append(piece)
+        if isinstance(piece, str):
+            yield chunk({"content": piece})
             continue
-        delta = {"content": piece}
-        yield envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield envelope | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    if usage:
-        yield envelope | {"choices": [], "usage": _usage(kept)}
+        yield chunk({}, _why(piece))
+        if usage:
+            yield envelope | {"choices": [], "usage": _usage(piece)}
 
 
 def _envelope(kind: str, model: str) -> dict[str, Any]:
@@ -188,12 +191,18 @@ def _envelope(kind: str, model: str) -> dict[str, Any]:
     return {"id": id, "object": kind, "created": int(time.time()), "model": model}
 
 
-def _usage(pieces: list[Any]) -> dict[str, Any]:
-    finished = next(piece for piece in pieces if isinstance(piece, Finished))
-    cache = finished.cache
+def _why(end: Finished) -> str:
+    return "length" if end.cut_off else "stop"
+
+
+def _usage(end: Finished) -> dict[str, Any]:
+    """OpenAI's counts; a remote server may not have said how many tokens it wrote."""
+    prompt, written = end.cache.prompt_tokens, end.tokens or 0
     return {
-        "prompt_tokens": cache.prompt_tokens,
-        "prompt_tokens_details": {"cached_tokens": cache.cached_tokens},
+        "prompt_tokens": prompt,
+        "completion_tokens": written,
+        "total_tokens": prompt + written,
+        "prompt_tokens_details": {"cached_tokens": end.cache.cached_tokens},
     }
 
 

@@ -75,7 +75,8 @@ class LocalModel:
         stop = () if self._tokenizer.has_template else TURN_ENDS
         with self._cancelled_by(cancel, request):
             yield from stream_text(self._engine, request, self._tokenizer.incremental(), stop)
-        yield Finished(_cache_use(request.metrics), request.finish_reason == "cancelled")
+        end, written = request.finish_reason, request.metrics.generated_tokens
+        yield Finished(_cache_use(request.metrics), end == "cancelled", written, end == "length")
 
     def forget(self, document_id: str) -> int:
         """Drop the states that have read a document; how many there were."""

@@ -19,6 +19,8 @@ class Finished:
 
     cache: CacheUse
     stopped: bool  # by the person who asked
+    tokens: int | None = None  # how many were written, where the model says
+    cut_off: bool = False  # the longest answer allowed was reached
 
 
 class LanguageModel(Protocol):

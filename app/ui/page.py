@@ -23,6 +23,8 @@ ICON = (
     '<path d=%22M12 2v20M2 12h20M5 5l14 14M19 5 5 19M12 7l5 5-5 5-5-5Z%22/></svg>">'
 )
 MANY = 32  # handlers of one kind at once; Gradio's own default is one
+# Answers at once. Each holds one of Gradio's 40 threads, and clicks and timers need some too.
+ANSWERS = {"concurrency_limit": 24, "concurrency_id": "answers"}
 
 WORDS = {"upload_text.drop_file": "Drop files here", "upload_text.click_to_upload": "Choose them"}
 
@@ -89,13 +91,29 @@ def _layout(desk: Desk) -> Parts:
 def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
     """Which event calls what. Gradio fills arguments annotated with its own types by itself."""
     tab, place = parts.ask, parts.place
-    asked = [place, tab.question, tab.mode, parts.chosen]
 
     def arrive(request: gr.Request) -> Screen:
         return desk.arrive(dict(request.query_params))
 
     def act(place: Place, event: gr.EventData, request: gr.Request) -> Screen:
         return asking.move(place, event._data, str(request.session_hash))
+
+    def show(place: Place, event: gr.EventData) -> Iterator[Html]:
+        yield from desk.show(place, event._data)
+
+    page.load(arrive, None, parts.screen(), **QUIET)
+    for clicked in (parts.header, tab.chats, tab.conversation, parts.documents.listing):
+        clicked.click(act, place, parts.screen(), trigger_mode="multiple", **QUIET)
+    for pointing in (tab.conversation, tab.live, tab.source):
+        pointing.select(show, place, tab.source, trigger_mode="always_last", **QUIET)
+    _wire_questions(parts, desk, asking)
+    _wire_documents(parts, desk)
+
+
+def _wire_questions(parts: Parts, desk: Desk, asking: Asking) -> None:
+    """Typed questions and examples, stopping, and what an answer is limited to."""
+    tab, place = parts.ask, parts.place
+    how = [tab.mode, parts.chosen]
 
     def typed(
         place: Place, question: str, mode: str, chosen: tuple[str, ...], request: gr.Request
@@ -114,22 +132,14 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
     def stop(request: gr.Request) -> None:
         asking.stop(str(request.session_hash))
 
-    def show(place: Place, event: gr.EventData) -> Iterator[Html]:
-        yield from desk.show(place, event._data)
-
     def limit(place: Place, event: gr.EventData) -> tuple[str, ...]:
         return desk.limit(place, event.chosen)
 
-    page.load(arrive, None, parts.screen(), **QUIET)
-    for clicked in (parts.header, tab.chats, tab.conversation, parts.documents.listing):
-        clicked.click(act, place, parts.screen(), trigger_mode="multiple", **QUIET)
-    gr.on([tab.question.submit, tab.ask.click], typed, asked, parts.step(), **QUIET)
-    tab.conversation.submit(example, [place, tab.mode, parts.chosen], parts.step(), **QUIET)
-    tab.scope.limit(limit, place, parts.chosen, trigger_mode="always_last", **QUIET)
+    asks = [tab.question.submit, tab.ask.click]
+    gr.on(asks, typed, [place, tab.question, *how], parts.step(), **ANSWERS, **QUIET)
+    tab.conversation.submit(example, [place, *how], parts.step(), **ANSWERS, **QUIET)
     tab.stop.click(stop, None, None, **QUIET)
-    for pointing in (tab.conversation, tab.live, tab.source):
-        pointing.select(show, place, tab.source, trigger_mode="always_last", **QUIET)
-    _wire_documents(parts, desk)
+    tab.scope.limit(limit, place, parts.chosen, trigger_mode="always_last", **QUIET)
 
 
 def _wire_documents(parts: Parts, desk: Desk) -> None:
