@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from app.library import DocumentRow, Library, State
+from app.library.redact import redact
 from app.loading import Models
 from app.settings import Settings
 from app.types import Answer, AnswerMode, Done, Event, OrbweaverError
@@ -159,6 +160,14 @@ class Service:
         """The whole answer of `ask`."""
         events = self.ask(collection_id, question, mode=mode, documents=documents, history=history)
         return next(event.answer for event in events if isinstance(event, Done))
+
+    def without_removed(self, collection_id: int, answer: Answer) -> Answer:
+        """The answer without the words of documents that were removed while it was made."""
+        rows = self.library.documents(collection_id)
+        kept = {row.digest for row in rows if row.state is not State.REMOVING}
+        for digest in sorted({passage.document_id for passage in answer.passages} - kept):
+            answer = redact(answer, digest)
+        return answer
 
     def view(
         self, collection_id: int, document_id: str, start: int, end: int, page: int | None

@@ -143,8 +143,9 @@ class Asking:
     def _keep(self, place: Place, answer: Answer) -> Place:
         """Store an answer; the first one of a chat begins it."""
         library = self.desk.library
+        assert place.collection is not None
+        answer = self.desk.service.without_removed(place.collection, answer)
         if place.chat is None:
-            assert place.collection is not None
             chat = library.create_chat(place.collection, answer.question)
             place = Place(place.collection, chat.id)
         assert place.chat is not None

@@ -334,6 +334,22 @@ def test_a_chat_downloads_as_markdown(http, service):
     assert http.get("/chats/999.md").status_code == 404
 
 
+def test_an_answer_loses_the_words_of_a_document_removed_meanwhile(service):
+    library = service.library
+    said = io.BytesIO(b"The lime kiln at Saltry was lit in 1641.")
+    row = library.add_file(shelf_id(service), "kiln.txt", said)
+    run_worker(library.home, stop=threading.Event(), once=True)
+    _, asked = steps(service, "When was the lime kiln at Saltry lit?")
+    for step in asked:
+        if "passages found" in str(step.live):
+            service.remove(row.id)
+        last = step
+    run_worker(library.home, stop=threading.Event(), once=True)
+    assert "1641" not in last.conversation
+    assert "removed" in last.conversation
+    assert "1641" not in library.export_markdown(last.place.chat)
+
+
 def test_removing_a_document_leaves_nothing_to_cite(http, service):
     library = service.library
     row = library.add_file(
