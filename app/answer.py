@@ -31,6 +31,7 @@ from app.types import (
 if TYPE_CHECKING:
     from retrieval.encoder import Encoder
     from retrieval.index import Index
+    from retrieval.types import Hit, Passage
 
 ABSTAIN = "The documents do not say."
 QUESTION_CHARACTERS = 8000
@@ -87,23 +88,32 @@ def answer_question(
 def find_passages(
     index: "Index", searched: str, k: int, documents: Collection[str] | None = None
 ) -> tuple[RetrievedPassage, ...]:
-    """The best passages of the hybrid search, with their documents' names, best first."""
-    hits = index.search(searched, k=k, documents=documents)
+    """The best `k` passages with their documents' names, best first.
+
+    They come from the hybrid search, ranked again by their best sentence where there are vectors.
+    """
+    from retrieval.sentence_rank import DEPTH, rank_by_sentences
+
+    hits = index.search(searched, k=max(k, DEPTH), documents=documents)
     passages = index.passages([hit.passage_id for hit in hits])
-    return tuple(
-        RetrievedPassage(
-            passage.id,
-            passage.document_id,
-            index.document(passage.document_id).name,
-            passage.title,
-            passage.text,
-            passage.page,
-            passage.start,
-            passage.end,
-            hit.score,
-            hit.parts,
-        )
-        for hit, passage in zip(hits, passages, strict=True)
+    if any("dense" in hit.parts for hit in hits):
+        hits = rank_by_sentences(searched, hits, passages, sentence_encoder(index))
+    by_id = {passage.id: passage for passage in passages}
+    return tuple(_retrieved(index, hit, by_id[hit.passage_id]) for hit in hits[:k])
+
+
+def _retrieved(index: "Index", hit: "Hit", passage: "Passage") -> RetrievedPassage:
+    return RetrievedPassage(
+        passage.id,
+        passage.document_id,
+        index.document(passage.document_id).name,
+        passage.title,
+        passage.text,
+        passage.page,
+        passage.start,
+        passage.end,
+        hit.score,
+        hit.parts,
     )
 
 

@@ -8,18 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 from app.types import Citation, RetrievedPassage
 from app.words import is_content, numbers, stem, stems, words
+from retrieval.sentence_rank import SentenceEncoder
 from retrieval.sentences import sentence_spans
-
-
-class SentenceEncoder(Protocol):
-    """What is needed of `retrieval.encoder.Encoder`: rows of unit length."""
-
-    def encode_queries(self, texts: Sequence[str]) -> Any: ...
-    def encode_passages(self, passages: Sequence[tuple[str, str]]) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.quote import Candidate, SentenceEncoder, cite, sentences_of
+from app.quote import Candidate, cite, sentences_of
 from app.types import Citation, RetrievedPassage, Sentence
 from app.words import numbers, stems
+from retrieval.sentence_rank import SentenceEncoder
 from retrieval.sentences import sentence_spans
 
 

@@ -14,15 +14,15 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from app.answer import find_passages
 from app.quote import Weights, best_quotes, may_answer, sentences_of, signals
 from app.types import RetrievedPassage
-from retrieval.encoder import Encoder, load_encoder
+from retrieval.encoder import Encoder, Progress, load_encoder
 from retrieval.index import Index
+from retrieval.segments import Vectors
 from retrieval.squad import Question, read_squad
 from retrieval.types import Extracted
 from retrieval.writer import IndexWriter
@@ -42,20 +42,21 @@ class Asked:
     passages: tuple[RetrievedPassage, ...]
 
 
-class Memory:
+class Memory(Encoder):
     """An encoder that remembers: the same sentences are met again and again."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        super().__init__(encoder.id, encoder._folder)
         self._known: dict[tuple[str, str], np.ndarray] = {}
 
-    def encode_queries(self, texts: Sequence[str]) -> Any:
-        return self._encoder.encode_queries(texts)
-
-    def encode_passages(self, pairs: Sequence[tuple[str, str]]) -> Any:
+    def encode_passages(
+        self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
+    ) -> Vectors:
+        """Vectors of (title, text) pairs, each computed once."""
         new = sorted({*pairs} - self._known.keys())
         if new:
-            self._known.update(zip(new, self._encoder.encode_passages(new), strict=True))
+            vectors = super().encode_passages(new, progress)
+            self._known.update(zip(new, vectors, strict=True))
         return np.stack([self._known[pair] for pair in pairs])
 
 
@@ -158,13 +159,12 @@ def main() -> None:
     questions = [q for q in read_squad(SQUAD) if q.title in titles]
     chosen = random.Random(0).sample(questions, options.questions)
     ids = sorted({paragraph_id(question) for question in questions})
-    encoder = load_encoder()
+    memory = Memory(load_encoder())
     with tempfile.TemporaryDirectory() as folder:
-        build(questions, Path(folder) / "index", encoder)
-        index = Index.open(Path(folder) / "index", encoder)
+        build(questions, Path(folder) / "index", memory)
+        index = Index.open(Path(folder) / "index", memory)
         asked = [each for question in chosen for each in ask(index, question, ids)]
         index.close()
-    memory = Memory(encoder)
     fitting = [each for each in asked if titles.index(each.question.title) % 2 == 0]
     checking = [each for each in asked if titles.index(each.question.title) % 2 == 1]
     fitted = fit(fitting, memory)

@@ -150,8 +150,9 @@ def _without_blank_lines(text: str) -> str:
 
 
 def _scores(passage: RetrievedPassage) -> Html:
-    """Why it was found: each retriever's own score and rank, and the fused score."""
-    parts = [("BM25", passage.parts.get("bm25")), ("dense", passage.parts.get("dense"))]
+    """Why it was found: what each ranking said of it, and the score that decided."""
+    names = (("BM25", "bm25"), ("dense", "dense"), ("best sentence", "sentence"))
+    parts = [(name, passage.parts.get(key)) for name, key in names]
     found = [
         html(
             "<span><dt>{name}</dt><dd>{score} <small>#{rank}</small></dd></span>",
