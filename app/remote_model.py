@@ -167,7 +167,8 @@ def _until(cancel: Flag, chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str,
 
 
 def _authorization() -> dict[str, str]:
-    key = os.environ.get("ORBWEAVER_MODEL_KEY") or os.environ.get("OPENAI_API_KEY")
+    # Only our own variable: another service's key must not travel to whatever host is named.
+    key = os.environ.get("ORBWEAVER_MODEL_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
