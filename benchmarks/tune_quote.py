@@ -30,7 +30,7 @@ from retrieval.writer import IndexWriter
 SQUAD = Path("../shared/data/qa/squad_v1.1_subset.json")
 SPLITS = Path(__file__).parent / "splits.json"
 KINDS = ("answerable", "elsewhere", "near")
-ABSTAIN_ON_ANSWERABLE = (0.05, 0.10, 0.15)
+ABSTAIN_ON_ANSWERABLE = (0.05, 0.075, 0.10)
 
 
 @dataclass(frozen=True, slots=True)
