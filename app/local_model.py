@@ -97,7 +97,9 @@ class LocalModel:
                     self._engine.cancel(request)
                     return
 
-        if cancel is not None:
+        if cancel is not None and cancel.is_set():  # a small model is done before the first look
+            self._engine.cancel(request)
+        elif cancel is not None:
             Thread(target=watch, args=(cancel,), daemon=True).start()
         try:
             yield
