@@ -31,12 +31,23 @@ def test_the_cited_words_hold_the_answer(outcomes):
     assert len(missed) <= 6, report(missed)
 
 
-def test_what_is_not_there_is_not_answered(outcomes):
-    missed = [
-        each for each in outcomes if not each.question.answers and each.answer.mode != "abstain"
-    ]
-    # Seven abstentions are wanted; a rule over likeness and words gives six (docs/decisions.md).
+def wrongly_answered(outcomes: list[Outcome]) -> list[Outcome]:
+    return [e for e in outcomes if not e.question.answers and e.answer.mode != "abstain"]
+
+
+def test_most_of_what_is_not_there_is_not_answered(outcomes):
+    missed = wrongly_answered(outcomes)
     assert len(missed) <= 4, report(missed)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="7 of 10 near misses should be refused and 6 are: likeness and shared words do not "
+    "tell them from answers (docs/decisions.md); a reader should",
+)
+def test_what_is_not_there_is_not_answered(outcomes):
+    missed = wrongly_answered(outcomes)
+    assert len(missed) <= 3, report(missed)
 
 
 def test_citations_are_exact_short_and_few(outcomes):
