@@ -31,10 +31,11 @@ check: dev ## style, types, architecture
 	$(PY) -m mypy $(CODE)
 	$(PYTEST) -q tests/test_architecture.py
 
-bench: dev ## every figure quoted in README.md and docs/; the last two need the data beside the checkout
+bench: dev ## every figure quoted in README.md and docs/; the last three need the data beside the checkout
 	$(PY) -m benchmarks.bench_sample
 	$(PY) -m benchmarks.bench_jamba
 	test -d $(DATA) && $(PY) -m benchmarks.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
+	test -d $(DATA) && $(PY) -m benchmarks.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
 
 venv: $(VENV)/.runtime
