@@ -1,9 +1,8 @@
 """ask: one question to one index folder."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,11 +27,12 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Answer a question from an index, with the words the answer rests on."""
         from app.console import print_json
+        from app.schemas import answer_object
         from app.settings import load_settings
 
         events = _events(index, question, load_settings(k=k, mode=mode, model=model))
         if json:
-            print_json(_as_json(_last(events)))
+            print_json(answer_object(_last(events)))
         else:
             _show(events)
 
@@ -72,21 +72,6 @@ def _model(settings: "Settings") -> "LanguageModel":
 def _last(events: Iterator[Event]) -> Answer:
     """The answer that the events end with."""
     return [event.answer for event in events if isinstance(event, Done)][-1]
-
-
-def _as_json(answer: Answer) -> dict[str, Any]:
-    """The answer as scripts get it."""
-    return {
-        "answer": answer.text,
-        "mode": answer.mode,
-        "searched": answer.searched,
-        "model": answer.model,
-        "sentences": [asdict(sentence) for sentence in answer.sentences],
-        "citations": [asdict(citation) for citation in answer.citations],
-        "passages": [asdict(passage) for passage in answer.passages],
-        "timings": asdict(answer.timings),
-        "cache": asdict(answer.cache),
-    }
 
 
 def _show(events: Iterator[Event]) -> None:
