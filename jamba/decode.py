@@ -1,8 +1,11 @@
-"""One token of one sequence: the model once more, as a chain of matrix-vector products.
+"""One token of each of several sequences: the model once more, as a chain of matrix products.
 
-What a token costs is reading the weights; numba reads them faster than torch does, and one kernel
-does what many small tensor operations would. The weights are the model's own, not copies.
+What a token costs is reading the weights; numba reads them faster than torch does, several
+sequences share one reading, and one kernel does what many small tensor operations would. The
+weights are the model's own, not copies. B sequences, H hidden size, D Mamba channels.
 """
+
+from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -17,7 +20,7 @@ from jamba.model import Attention, Jamba, Layer, Mamba
 from jamba.state import AttentionState, MambaState, SequenceState
 
 Array = NDArray[np.float32]
-ONE = np.float32(1.0)
+States = Sequence[MambaState | AttentionState]  # of one layer, one for each sequence
 ONE_CORE_BYTES = 64 * 2**20  # models below it are read by one core: waking others costs more
 
 
@@ -33,15 +36,20 @@ class Decoder:
         size = sum(parameter.nbytes for parameter in model.parameters())
         self._threads = 1 if size < ONE_CORE_BYTES else numba.config.NUMBA_NUM_THREADS
 
-    def step(self, token: int, state: SequenceState) -> Array:
-        """Logits (V,) after one more token; `state`, of a batch of one, moves on in place."""
+    def step(self, tokens: Sequence[int], states: Sequence[SequenceState]) -> Array:
+        """Logits (B, V) after one more token of each sequence; their states move on in place.
+
+        Each state is of a batch of one. A row is the same to the bit in any company.
+        """
         threads = numba.get_num_threads()
         numba.set_num_threads(min(threads, self._threads))
         try:
-            x = self._embedding[token].copy()  # (H,), the residual stream
-            for layer, layer_state in zip(self._layers, state.layers, strict=True):
-                layer.add(x, layer_state)
-            state.length += 1
+            x = self._embedding[np.asarray(tokens)]  # (B, H), the residual stream
+            layers = zip(*(state.layers for state in states), strict=True)
+            for layer, layer_states in zip(self._layers, layers, strict=True):
+                layer.add(x, layer_states)
+            for state in states:
+                state.length += 1
             return _product(self._head, _NONE, self._norm(x))
         finally:
             numba.set_num_threads(threads)
@@ -52,6 +60,7 @@ class _Norm:
         self._weight, self._eps = _array(norm.weight), np.float32(norm.eps)
 
     def __call__(self, x: Array) -> Array:
+        x = np.ascontiguousarray(x)
         out = np.empty_like(x)
         kernels.rms_norm(x, self._weight, self._eps, out)
         return out
@@ -69,10 +78,10 @@ class _LayerStep:
         self._before_mixer = _Norm(layer.input_layernorm)
         self._before_feed_forward = _Norm(layer.pre_ff_layernorm)
 
-    def add(self, x: Array, state: MambaState | AttentionState) -> None:
+    def add(self, x: Array, states: States) -> None:
         """Add the layer's two halves to the residual stream."""
-        self._mixer.add(self._before_mixer(x), state, x)
-        self._feed_forward.add(self._before_feed_forward(x), ONE, x)
+        self._mixer.add(self._before_mixer(x), states, x)
+        self._feed_forward.add(self._before_feed_forward(x), x)
 
 
 class _MambaStep:
@@ -88,21 +97,24 @@ class _MambaStep:
         ends = np.cumsum(mamba.sizes).tolist()
         self._spans = [slice(end - size, end) for size, end in zip(mamba.sizes, ends, strict=True)]
 
-    def add(self, x: Array, state: MambaState | AttentionState, out: Array) -> None:
-        if not isinstance(state, MambaState):
-            raise AssertionError("a Mamba layer with another layer's state")
+    def add(self, x: Array, states: States, out: Array) -> None:
         both = _product(self._in, self._in_bias, x)
-        inner, gate = both[: self._D.size], both[self._D.size :]  # (D,) each
-        mixed = np.empty_like(inner)
-        kernels.conv_step(inner, state.window[0].numpy(), self._conv, self._conv_bias, mixed)
+        inner, gate = both[:, : self._D.size], both[:, self._D.size :]  # (B, D) each
+        mixed, y = np.empty((2, *inner.shape), np.float32)
+        for b, state in enumerate(states):
+            if not isinstance(state, MambaState):
+                raise AssertionError("a Mamba layer with another layer's state")
+            window = state.window[0].numpy()
+            kernels.conv_step(inner[b], window, self._conv, self._conv_bias, mixed[b])
         parts = _product(self._x, _NONE, mixed)
-        dt, B, C = (norm(parts[span]) for norm, span in zip(self._norms, self._spans, strict=True))
-        y = np.empty_like(inner)
-        kernels.scan_step(
-            mixed, gate, dt, self._dt, self._dt_bias, self._A2, B, C, self._D,
-            state.ssm[0].numpy(), y,
-        )  # fmt: skip
-        kernels.add_matvec(self._out, self._out_bias, y, ONE, out)
+        dt, B, C = (
+            norm(parts[:, span]) for norm, span in zip(self._norms, self._spans, strict=True)
+        )
+        dt = _product(self._dt, self._dt_bias, dt)
+        for b, state in enumerate(states):
+            ssm = state.ssm[0].numpy()  # type: ignore[union-attr]  # checked above
+            kernels.scan_step(mixed[b], gate[b], dt[b], self._A2, B[b], C[b], self._D, ssm, y[b])
+        kernels.add_product(self._out, self._out_bias, y, out)
 
 
 class _AttentionStep:
@@ -112,14 +124,16 @@ class _AttentionStep:
         self._out = _array(attention.o_proj.weight)
         self._size = attention.head_size
 
-    def add(self, x: Array, state: MambaState | AttentionState, out: Array) -> None:
-        if not isinstance(state, AttentionState):
-            raise AssertionError("an attention layer with another layer's state")
-        q, k, v = (_product(w, _NONE, x).reshape(-1, self._size) for w in self._projections)
-        state.append(_one_token(k), _one_token(v))
-        mixed = np.empty_like(q)  # (heads, head size)
-        kernels.attend(q, state.keys[0].numpy(), state.values[0].numpy(), state.length, mixed)
-        kernels.add_matvec(self._out, _NONE, mixed.reshape(-1), ONE, out)
+    def add(self, x: Array, states: States, out: Array) -> None:
+        q, k, v = (_product(w, _NONE, x).reshape(len(x), -1, self._size) for w in self._projections)
+        mixed = np.empty_like(q)  # (B, heads, head size)
+        for b, state in enumerate(states):
+            if not isinstance(state, AttentionState):
+                raise AssertionError("an attention layer with another layer's state")
+            state.append(_one_token(k[b]), _one_token(v[b]))
+            keys, values = state.keys[0].numpy(), state.values[0].numpy()
+            kernels.attend(q[b], keys, values, state.length, mixed[b])
+        kernels.add_product(self._out, _NONE, mixed.reshape(len(x), -1), out)
 
 
 class _MLPStep:
@@ -127,21 +141,27 @@ class _MLPStep:
         self._gate, self._up = _array(mlp.gate_proj.weight), _array(mlp.up_proj.weight)
         self._down = _array(mlp.down_proj.weight)
 
-    def add(self, x: Array, scale: np.float32, out: Array) -> None:
-        inner = np.empty(self._gate.shape[0], np.float32)
-        kernels.gated_matvec(self._gate, self._up, x, inner)
-        kernels.add_matvec(self._down, _NONE, inner, scale, out)
+    def add(self, x: Array, out: Array) -> None:
+        inner = np.empty((len(x), len(self._gate)), np.float32)
+        kernels.gated_product(self._gate, self._up, x, inner)
+        kernels.add_product(self._down, _NONE, inner, out)
 
 
 class _ExpertsStep:
     def __init__(self, block: MixtureOfExperts) -> None:
-        self._route = block.route
+        self._top_k = block.top_k
+        self._router = _array(block.router.weight)
         self._experts = [_MLPStep(expert) for expert in block.experts]
 
-    def add(self, x: Array, scale: np.float32, out: Array) -> None:
-        weights, chosen = self._route(torch.from_numpy(x)[None])
-        for weight, index in zip(weights[0].numpy(), chosen[0].tolist(), strict=True):
-            self._experts[index].add(x, scale * weight, out)
+    def add(self, x: Array, out: Array) -> None:
+        weights = np.empty((len(x), self._top_k), np.float32)
+        chosen = np.empty((len(x), self._top_k), np.int64)
+        kernels.route(_product(self._router, _NONE, x), weights, chosen)
+        for index in np.unique(chosen):  # each expert is read once, for all who chose it
+            rows, rank = np.nonzero(chosen == index)
+            made = np.zeros((len(rows), x.shape[1]), np.float32)
+            self._experts[index].add(x[rows], made)
+            out[rows] += weights[rows, rank, None] * made
 
 
 _NONE = np.empty(0, np.float32)  # an absent bias
@@ -156,8 +176,8 @@ def _array(parameter: Tensor | None) -> Array:
 
 
 def _product(weight: Array, bias: Array, x: Array) -> Array:
-    out = np.zeros(weight.shape[0], np.float32)
-    kernels.add_matvec(weight, bias, x, ONE, out)
+    out = np.zeros((len(x), len(weight)), np.float32)
+    kernels.add_product(weight, bias, x, out)
     return out
 
 

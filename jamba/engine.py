@@ -202,7 +202,7 @@ class Engine:
             self._emit(request, token)
             if len(request.generated) >= params.max_tokens or self._is_full(state):
                 return request.finish(FinishReason.LENGTH)
-            scores = self._decoder.step(token, state)
+            scores = self._decoder.step([token], [state])[0]
 
     def _emit(self, request: Request, token: int) -> None:
         now = time.perf_counter() - request.submitted_at

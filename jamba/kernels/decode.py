@@ -1,7 +1,8 @@
-"""Numba kernels for one token of one sequence: each matrix is read once, by all cores.
+"""Numba kernels for one token of each of B sequences: every matrix is read once, by all cores.
 
 Arrays are C-contiguous float32; conventions as in jamba/kernels/cpu.py. An absent bias is an array
-of length 0.
+of length 0. A row of a batch meets the same additions in the same order whatever the other rows
+are, so a sequence gets the same bits in any company.
 """
 
 import numpy as np
@@ -28,17 +29,64 @@ def dot(row, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_matvec(weight, bias, x, scale, out):  # type: ignore[no-untyped-def]
-    """out += scale * (weight @ x + bias); weight (R, K)."""
-    for r in prange(weight.shape[0]):
-        out[r] += scale * (dot(weight[r], x) + (bias[r] if bias.size else np.float32(0.0)))
+def add_product(weight, bias, x, out):  # type: ignore[no-untyped-def]
+    """out += x @ weight.T + bias; weight (R, K), x (B, K), out (B, R)."""
+    R, K = weight.shape
+    for block in prange((R + 3) // 4):
+        r = 4 * block
+        if r + 4 > R:
+            for last in range(r, R):
+                for b in range(x.shape[0]):
+                    out[b, last] += dot(weight[last], x[b])
+        else:  # four rows together load x once
+            w0, w1, w2, w3 = weight[r], weight[r + 1], weight[r + 2], weight[r + 3]
+            for b in range(x.shape[0]):
+                x_b = x[b]
+                t0 = t1 = t2 = t3 = np.float32(0.0)
+                for k in range(K):
+                    t0 += w0[k] * x_b[k]
+                    t1 += w1[k] * x_b[k]
+                    t2 += w2[k] * x_b[k]
+                    t3 += w3[k] * x_b[k]
+                out[b, r] += t0
+                out[b, r + 1] += t1
+                out[b, r + 2] += t2
+                out[b, r + 3] += t3
+        if bias.size:
+            for b in range(x.shape[0]):
+                for each in range(r, min(r + 4, R)):
+                    out[b, each] += bias[each]
 
 
 @compiled
-def gated_matvec(gate, up, x, out):  # type: ignore[no-untyped-def]
-    """out = silu(gate @ x) * (up @ x)."""
+def gated_product(gate, up, x, out):  # type: ignore[no-untyped-def]
+    """out = silu(x @ gate.T) * (x @ up.T); gate, up (R, K), x (B, K), out (B, R)."""
     for r in prange(gate.shape[0]):
-        out[r] = silu(dot(gate[r], x)) * dot(up[r], x)
+        for b in range(x.shape[0]):
+            opened = carried = np.float32(0.0)
+            for k in range(x.shape[1]):
+                opened += gate[r, k] * x[b, k]
+                carried += up[r, k] * x[b, k]
+            out[b, r] = silu(opened) * carried
+
+
+@compiled_serial
+def route(scores, weights, chosen):  # type: ignore[no-untyped-def]
+    """Softmax over all experts, then the likeliest; ties go to the lowest index.
+
+    scores (B, E) are overwritten; weights, chosen: (B, top k).
+    """
+    for b in range(scores.shape[0]):
+        highest = scores[b].max()
+        total = np.float32(0.0)
+        for e in range(scores.shape[1]):
+            scores[b, e] = np.exp(scores[b, e] - highest)
+            total += scores[b, e]
+        for rank in range(chosen.shape[1]):
+            best = scores[b].argmax()
+            chosen[b, rank] = best
+            weights[b, rank] = scores[b, best] / total
+            scores[b, best] = np.float32(-1.0)
 
 
 @compiled_serial
@@ -60,14 +108,13 @@ def conv_step(x, window, weight, bias, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def scan_step(x, gate, dt, dt_weight, dt_bias, A2, B, C, D, state, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def scan_step(x, gate, dt, A2, B, C, D, state, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """One step of the scan with what stands around it; `state` (D, N) moves on.
 
-    x, gate, out, dt_bias, D: (D,); dt: (R,) after its norm; dt_weight: (D, R); A2: (D, N), times
-    log2(e); B, C: (N,).
+    x, gate, out, D: (D,); dt: (D,) before its softplus; A2: (D, N), times log2(e); B, C: (N,).
     """
     for d in prange(x.size):
-        raw = dot(dt_weight[d], dt) + dt_bias[d]
+        raw = dt[d]
         step = raw if raw > np.float32(20.0) else np.log1p(np.exp(raw))  # softplus
         total = D[d] * x[d]
         for n in range(B.size):
@@ -105,7 +152,8 @@ def attend(q, keys, values, seen, out):  # type: ignore[no-untyped-def]
 
 @compiled_serial
 def rms_norm(x, weight, eps, out):  # type: ignore[no-untyped-def]
-    """out = x / sqrt(mean(x * x) + eps) * weight."""
-    scale = ONE / np.sqrt(dot(x, x) / np.float32(x.size) + eps)
-    for k in range(x.size):
-        out[k] = x[k] * scale * weight[k]
+    """out = x / sqrt(mean(x * x) + eps) * weight; x (B, K), of which each row is contiguous."""
+    for b in range(x.shape[0]):
+        scale = ONE / np.sqrt(dot(x[b], x[b]) / np.float32(x.shape[1]) + eps)
+        for k in range(x.shape[1]):
+            out[b, k] = x[b, k] * scale * weight[k]

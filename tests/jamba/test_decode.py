@@ -29,7 +29,7 @@ def test_steps_equal_the_whole_prompt(seed):
     state = SequenceState.fresh(model.config, capacity=4)
     whole = model(ids[:, :8], state)
     decoder = Decoder(model)
-    steps = [torch.from_numpy(decoder.step(int(token), state)) for token in ids[0, 8:]]
+    steps = [torch.from_numpy(decoder.step([int(token)], [state])[0]) for token in ids[0, 8:]]
     logits = torch.cat([whole[0], torch.stack(steps)])
     assert relative_error(logits, model(ids)[0]) < 1e-4
     assert state.length == 30
@@ -37,13 +37,36 @@ def test_steps_equal_the_whole_prompt(seed):
     assert relative_error(model(longer[:, 30:], state), model(longer)[:, 30:]) < 1e-4
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sequence_gets_the_same_bits_in_any_company(seed):
+    """Sequences of different lengths, together and alone; strangers come and go."""
+    model, rng = random_model(seed), np.random.default_rng(seed)
+    decoder = Decoder(model)
+    prompts = [rng.integers(0, VOCABULARY, size) for size in (1, 4, 9, 17, 30)]
+    tokens = rng.integers(0, VOCABULARY, (8, len(prompts)))
+
+    def read():
+        states = [SequenceState.fresh(model.config) for _ in prompts]
+        for prompt, state in zip(prompts, states, strict=True):
+            model(torch.from_numpy(prompt)[None], state)
+        return states
+
+    alone, together = read(), read()
+    for step in tokens:
+        company = np.flatnonzero(rng.random(len(prompts)) < 0.7)
+        if len(company):
+            rows = decoder.step(step[company], [together[i] for i in company])
+            for row, i in zip(rows, company, strict=True):
+                assert (row == decoder.step(step[[i]], [alone[i]])[0]).all()
+
+
 def test_the_gate_of_extreme_values():
     values = np.array([-1e30, -100, -80, -20, -1, 0, 1, 100, 1e30], np.float32)
     eye = np.eye(9, dtype=np.float32)
-    out = np.empty(9, np.float32)
-    kernels.gated_matvec(np.diag(values), eye, np.ones(9, np.float32), out)
+    out = np.empty((1, 9), np.float32)
+    kernels.gated_product(np.diag(values), eye, np.ones((1, 9), np.float32), out)
     expected = torch.nn.functional.silu(torch.from_numpy(values)).numpy()
-    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(out[0], expected, rtol=1e-5, atol=1e-30)
 
 
 def test_each_kernel_is_compiled_once():
@@ -52,10 +75,13 @@ def test_each_kernel_is_compiled_once():
         model = random_model(seed)
         decoder = Decoder(model)
         for capacity in (1, 5):
-            state = SequenceState.fresh(model.config, capacity=capacity)
-            for token in range(6):
-                decoder.step(token, state)
-    shared = (kernels.add_matvec, kernels.gated_matvec, kernels.scan_step, kernels.attend)
+            for batch in (1, 3):
+                states = [
+                    SequenceState.fresh(model.config, capacity=capacity) for _ in range(batch)
+                ]
+                for token in range(6):
+                    decoder.step([token] * batch, states)
+    shared = (kernels.add_product, kernels.gated_product, kernels.scan_step, kernels.attend)
     dispatchers = [kernel.dispatcher for kernel in shared]
-    dispatchers += [kernels.conv_step, kernels.rms_norm]
-    assert [len(dispatcher.signatures) for dispatcher in dispatchers] == [1] * 6
+    dispatchers += [kernels.conv_step, kernels.rms_norm, kernels.route]
+    assert [len(dispatcher.signatures) for dispatcher in dispatchers] == [1] * 7

@@ -31,9 +31,8 @@ def test_any_chunks_and_any_steps(model, data, prompt):
     state, done, decoder = SequenceState.fresh(model.config, capacity=1), 0, Decoder(model)
     for end in cuts(data, len(prompt)):
         if data.draw(st.booleans()):
-            logits = [torch.from_numpy(decoder.step(token, state)) for token in prompt[done:end]][
-                -1
-            ]
+            steps = [decoder.step([token], [state])[0] for token in prompt[done:end]]
+            logits = torch.from_numpy(steps[-1])
         else:
             logits = model(torch.tensor([prompt[done:end]]), state)[0, -1]
         assert relative_error(logits, whole[end - 1]) < 1e-4
