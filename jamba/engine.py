@@ -1,50 +1,60 @@
-"""Requests in, tokens out: one thread owns the model and answers one request after another."""
+"""Requests in, tokens out: one thread owns the model and serves all requests step by step."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Thread
 from types import TracebackType
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from jamba.config import JambaError
-from jamba.decode import Decoder
+from jamba.decode import Array, Decoder
 from jamba.model import Jamba
-from jamba.sampling import SamplingParams, choose
-from jamba.sequence import FinishReason, Metrics, Request
-from jamba.snapshots import Found, MissReason, SnapshotStore
-from jamba.state import SequenceState
+from jamba.sampling import Chosen, SamplingParams, choose
+from jamba.scheduler import Batch, Limits, Scheduler
+from jamba.sequence import FinishReason, Request
+from jamba.snapshots import MissReason, SnapshotStore
+from jamba.state import SequenceState, state_bytes
 from jamba.weights import fingerprint
 
-CHUNK = 512  # tokens read at a time: a request can be cancelled between chunks
+Logits = dict[Request, Array]  # (V,) each, of those whose next token is to be chosen
 
 
 class Engine:
-    """Answers requests in the order they come. `submit`, `stream` and `cancel` are safe anywhere.
+    """Serves many requests at once. `submit`, `stream` and `cancel` are safe from any thread.
 
     Where it has snapshots, a prompt goes on from its longest stored beginning, and its state is
-    stored at each declared boundary and at its end.
+    stored at each declared boundary and at its end. A request's tokens do not depend on who else
+    is served: prompts are read one by one, cut by their own boundaries alone, and a decoding step
+    gives each sequence the same bits in any company, however often it gave way to others. Only
+    what it was restored from may show in the last bits: prompts cut elsewhere round differently.
     """
 
     def __init__(
-        self, model: Jamba, snapshots: SnapshotStore | None = None, chunk: int = CHUNK
+        self,
+        model: Jamba,
+        snapshots: SnapshotStore | None = None,
+        limits: Limits = Limits(),  # noqa: B008  # frozen
     ) -> None:
-        if chunk < 1:
-            raise JambaError(f"chunk = {chunk} must be a positive number of tokens")
         self.model = model
         self.snapshots = snapshots
-        self._chunk = chunk
+        self._limits = limits
         self._decoder = Decoder(model)
         self._fingerprint = "" if snapshots is None else fingerprint(model)
-        self._waiting: SimpleQueue[Request | None] = SimpleQueue()
-        self._open: set[Request] = set()
+        self._scheduler = Scheduler(limits, partial(state_bytes, model.config))
+        self._numbers = count()
         self._is_closed = False
-        self._lock = Lock()
-        self._thread = Thread(target=self._run, name="jamba-engine", daemon=True)
-        self._thread.start()
+        self._changed = Condition()  # guards the scheduler
+        self._stored: SimpleQueue[bool] = SimpleQueue()  # that a snapshot was; False at the end
+        self._threads = [
+            Thread(target=self._run, name="jamba-engine", daemon=True),
+            Thread(target=self._save, name="jamba-snapshots", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self,
@@ -53,31 +63,38 @@ class Engine:
         *,
         boundaries: Sequence[int] = (),
         tags: Sequence[str] = (),
+        user: str = "",
     ) -> Request:
         """Queue a prompt; its tokens come from `stream`.
 
         `boundaries` are numbers of prompt tokens after which other prompts may go on differently;
-        `tags` name what was read, for `SnapshotStore.forget`. Raises JambaError on an empty or too
-        long prompt, an unknown token id, a boundary outside the prompt, or a closed engine.
+        `tags` name what was read, for `SnapshotStore.forget`; users take turns. Raises QueueFull,
+        and JambaError on an empty or too long prompt, an unknown token id, a boundary outside the
+        prompt, or a closed engine.
         """
         prompt = tuple(int(token) for token in prompt_ids)
         params = params or SamplingParams()
         self._check_prompt(prompt, boundaries)
         self._check_ids("logit_bias", params.logit_bias)
+        config = self.model.config
         request = Request(
             prompt=prompt,
             params=params,
             boundaries=tuple(sorted({*boundaries, len(prompt)} - {0})),
+            max_tokens=min(params.max_tokens, config.max_position_embeddings - len(prompt)),
+            ends=frozenset(params.stop_ids).union(
+                () if params.ignore_eos else config.eos_token_ids
+            ),
             tags=frozenset(tags),
-            submitted_at=time.perf_counter(),
+            user=user,
+            number=next(self._numbers),
             asked_at=0 if self.snapshots is None else self.snapshots.now,
-            metrics=Metrics(prompt_tokens=len(prompt)),
         )
-        with self._lock:
+        with self._changed:
             if self._is_closed:
                 raise JambaError("the engine is closed")
-            self._open.add(request)
-            self._waiting.put(request)
+            self._scheduler.add(request)
+            self._changed.notify()
         return request
 
     def stream(self, request: Request) -> Iterator[int]:
@@ -91,18 +108,22 @@ class Engine:
             self.cancel(request)
 
     def cancel(self, request: Request, reason: FinishReason = FinishReason.CANCELLED) -> None:
-        """End a request, waiting or running; nothing happens where it has ended."""
+        """End a request, waiting or running; nothing happens where it has ended.
+
+        Its memory is free before the next step begins.
+        """
         request.finish(reason)
 
     def close(self) -> None:
-        """Cancel what is open and end the thread; safe to call twice."""
-        with self._lock:
+        """Cancel what is open, write what is not on disk yet, end; safe to call twice."""
+        with self._changed:
             self._is_closed = True
-            waiting = list(self._open)
-        for request in waiting:
-            self.cancel(request)
-        self._waiting.put(None)
-        self._thread.join()
+            for request in self._scheduler.requests:
+                request.finish(FinishReason.CANCELLED)
+            self._changed.notify()
+        self._stored.put(False)
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> "Engine":
         return self
@@ -135,91 +156,124 @@ class Engine:
             raise JambaError(f"{place} holds token ids outside 0..{last}: {wrong[:5]}")
 
     def _run(self) -> None:
-        while (request := self._waiting.get()) is not None:
-            try:
-                with torch.inference_mode():
-                    self._serve(request)
-            except BaseException as error:  # the reader gets it; the next request is not to blame
+        try:
+            with torch.inference_mode():
+                while batch := self._next():
+                    logits = self._compute(batch)
+                    self._finish(self._sample(logits))
+        except BaseException as error:  # a fault of ours: nobody may wait for ever
+            self._abandon(error)
+            raise
+
+    def _next(self) -> Batch | None:
+        """The next step, as soon as there is one; None when the engine is closed."""
+        with self._changed:
+            while not self._is_closed:
+                if batch := self._scheduler.next():
+                    return batch
+                self._changed.wait()
+            return None
+
+    def _compute(self, batch: Batch) -> Logits:
+        """Read on and write on, by one step; an error ends the requests that it concerns."""
+        logits: Logits = {}
+        try:
+            logits |= self._write(batch.writing)
+        except Exception as error:
+            for request in batch.writing:
                 request.fail(error)
-            with self._lock:
-                self._open.discard(request)
-            if self.snapshots is not None:
-                self.snapshots.flush()
+        if batch.reading is not None:
+            try:
+                logits |= self._read(batch.reading)
+            except Exception as error:
+                batch.reading.fail(error)
+        return logits
 
-    def _serve(self, request: Request) -> None:
-        prefilled = self._prefill(request)
-        if prefilled is not None:
-            self._decode(request, *prefilled)
+    def _write(self, requests: Sequence[Request]) -> Logits:
+        """One more token into each state; no logits of those that only catch up with themselves."""
+        if not requests:
+            return {}
+        tokens, states = [each.next_token for each in requests], [each.state for each in requests]
+        rows = self._decoder.step(tokens, [state for state in states if state is not None])
+        for request in requests:
+            request.read += 1
+        pairs = zip(requests, rows, strict=True)
+        return {request: row for request, row in pairs if request.read == request.length}
 
-    def _prefill(self, request: Request) -> tuple[SequenceState, Tensor] | None:
-        """Restore or read the prompt: the state and the logits (V,) after it; None if stopped."""
-        found = self._find(request)
-        state = found.state
+    def _read(self, request: Request) -> Logits:
+        """Restore or read a part of a prompt; the logits after the last, unless read before.
+
+        Parts end at boundaries and at multiples of the chunk behind them, whoever else is served.
+        """
+        logits = self._restore(request) if request.state is None else None
+        state = request.state
         if state is None:
-            state = SequenceState.fresh(self.model.config)
-        logits = found.logits
-        for end in request.boundaries:
-            while state.length < end:
-                if request.is_stopped:
-                    return None
-                upto = min(end, state.length + self._chunk)
-                hidden = self.model.hidden(_row(request.prompt[state.length : upto]), state)
-                if state.length == end:
-                    logits = self.model.head(hidden[0, -1])
-                    self._put(request, state, logits)
-        if logits is None:
-            raise AssertionError("a prompt's end is a boundary, so its logits are known")
-        return state, logits
+            raise AssertionError("a request that reads has a state")
+        begin = request.read
+        if begin < len(request.prompt):
+            boundary = next(end for end in request.boundaries if end > begin)
+            end = min(boundary, begin + self._limits.chunk)
+            hidden = self.model.hidden(_row(request.prompt[begin:end]), state)
+            request.read = end
+            if end == boundary:
+                logits = self.model.head(hidden[0, -1])
+                self._put(request, state, logits)
+        if logits is None or request.read < request.length:
+            return {}
+        return {request: logits.numpy()}
 
-    def _find(self, request: Request) -> Found:
+    def _restore(self, request: Request) -> Tensor | None:
+        """Give a request its state, from a snapshot if there is one, with the logits after it."""
         if self.snapshots is None:
             request.metrics.miss_reason = MissReason.OFF
-            return Found()
-        found = self.snapshots.find(
-            self._fingerprint, self.model.config, request.prompt, request.boundaries
-        )
+            request.state = SequenceState.fresh(self.model.config)
+            return None
+        config = self.model.config
+        found = self.snapshots.find(self._fingerprint, config, request.prompt, request.boundaries)
+        request.state = found.state or SequenceState.fresh(config)
+        request.read = request.state.length
         metrics = request.metrics
-        metrics.cached_tokens = 0 if found.state is None else found.state.length
-        metrics.restored_from, metrics.miss_reason = found.source, found.miss_reason
-        return found
+        if not metrics.preemptions:
+            metrics.cached_tokens = request.read
+            metrics.restored_from, metrics.miss_reason = found.source, found.miss_reason
+        return found.logits
 
     def _put(self, request: Request, state: SequenceState, logits: Tensor) -> None:
         if self.snapshots is not None:
             self.snapshots.put(
                 self._fingerprint, request.prompt, state, logits, request.tags, request.asked_at
             )
+            self._stored.put(True)
 
-    def _decode(self, request: Request, state: SequenceState, logits: Tensor) -> None:
-        """Choose a token, hand it out, read it; until something ends the request."""
-        params = request.params
-        rng = np.random.default_rng(params.seed)
-        ends = {*params.stop_ids} if params.ignore_eos else {*params.stop_ids, *self._eos}
-        scores = logits.numpy()
-        while not request.is_stopped:
-            token = choose(scores, params, rng, request.prompt, request.generated)
-            if token is None or token in ends:
-                return request.finish(FinishReason.STOP)
-            self._emit(request, token)
-            if len(request.generated) >= params.max_tokens or self._is_full(state):
-                return request.finish(FinishReason.LENGTH)
-            scores = self._decoder.step([token], [state])[0]
+    def _sample(self, logits: Logits) -> dict[Request, Chosen | None]:
+        """The next token of each; an error in a request's own hook ends that request alone."""
+        chosen = {}
+        for request, row in logits.items():
+            try:
+                chosen[request] = choose(
+                    row, request.params, request.rng, request.prompt, request.generated
+                )
+            except Exception as error:
+                request.fail(error)
+        return chosen
 
-    def _emit(self, request: Request, token: int) -> None:
-        now = time.perf_counter() - request.submitted_at
-        metrics = request.metrics
-        if metrics.ttft_s is None:
-            metrics.ttft_s = now
-        metrics.decode_s = now - metrics.ttft_s
-        metrics.generated_tokens += 1
-        request.emit(token)
+    def _finish(self, chosen: dict[Request, Chosen | None]) -> None:
+        with self._changed:
+            self._scheduler.finish(chosen)
 
-    @property
-    def _eos(self) -> tuple[int, ...]:
-        return self.model.config.eos_token_ids
+    def _abandon(self, error: BaseException) -> None:
+        with self._changed:
+            self._is_closed = True
+            for request in self._scheduler.requests:
+                request.fail(error)
 
-    def _is_full(self, state: SequenceState) -> bool:
-        """Whether the model's context has no room for another token."""
-        return state.length + 1 >= self.model.config.max_position_embeddings
+    def _save(self) -> None:
+        """Write snapshots to their folder, in a thread in which nobody waits for a token."""
+        goes_on = True
+        while goes_on:
+            goes_on = self._stored.get()
+            if self.snapshots is not None:
+                self.snapshots.flush()
 
 
 def _row(tokens: Sequence[int]) -> Tensor:

@@ -28,6 +28,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0  # over prompt and answer (arXiv 1909.05858, section 4.1)
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     seed: int | None = None  # None: another one each time
+    logprobs: int | None = None  # keep each token's log probability, and those of so many likeliest
     stop_ids: Collection[int] = ()  # besides those of the checkpoint's config
     ignore_eos: bool = False  # for benchmarks: only max_tokens ends
     allowed: Allowed | None = None
@@ -41,11 +42,24 @@ class SamplingParams:
             "min_p": 0.0 <= self.min_p <= 1.0,
             "repetition_penalty": 0.0 < self.repetition_penalty < float("inf"),
             "logit_bias": all(np.isfinite(bias) for bias in self.logit_bias.values()),
+            "logprobs": self.logprobs is None or self.logprobs >= 0,
             "seed": self.seed is None or self.seed >= 0,
         }
         for name, is_possible in checks.items():
             if not is_possible:
                 raise JambaError(f"{name} = {getattr(self, name)!r} is out of range")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A token; with `logprobs`, how likely the model held it and which it held likeliest.
+
+    These are of the model's own distribution, before bias, penalty, temperature or mask.
+    """
+
+    token: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()  # ids and log probabilities, the likeliest first
 
 
 def choose(
@@ -54,19 +68,30 @@ def choose(
     rng: np.random.Generator,
     prompt: Sequence[int] = (),
     generated: Sequence[int] = (),
-) -> int | None:
+) -> Chosen | None:
     """The next token; None where `params.allowed` leaves none. Ties go to the lowest id."""
-    logits = adjust(logits, params, {*prompt, *generated} if params.repetition_penalty != 1 else ())
-    if params.allowed is not None:
-        allowed = params.allowed(generated)
-        if allowed is not None:
-            logits = only(logits, allowed)
-            if not len(allowed):
-                return None
+    allowed = None if params.allowed is None else params.allowed(generated)
+    if allowed is not None and not len(allowed):
+        return None
+    seen = {*prompt, *generated} if params.repetition_penalty != 1 else ()
+    scores = adjust(logits, params, seen)
+    scores = scores if allowed is None else only(scores, allowed)
     if params.temperature == 0.0:
-        return int(np.argmax(logits))
-    ids, probabilities = candidates(logits, params)
-    return int(rng.choice(ids, p=probabilities))
+        token = int(np.argmax(scores))
+    else:
+        ids, probabilities = candidates(scores, params)
+        token = int(rng.choice(ids, p=probabilities))
+    return Chosen(token) if params.logprobs is None else judged(logits, token, params.logprobs)
+
+
+def judged(logits: Logits, token: int, count: int) -> Chosen:
+    """The token with its log probability and those of the `count` likeliest."""
+    scores = logits.astype(np.float64)
+    scores -= scores.max()
+    logprobs = scores - np.log(np.exp(scores).sum())
+    likeliest = np.argsort(-logprobs, kind="stable")[:count]
+    top = tuple((int(each), float(logprobs[each])) for each in likeliest)
+    return Chosen(token, float(logprobs[token]), top)
 
 
 def adjust(logits: Logits, params: SamplingParams, seen: Collection[int]) -> Logits:

@@ -7,7 +7,7 @@ half a state.
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -76,6 +76,7 @@ class SnapshotStore:
         self._unsaved: dict[Node, str] = {}  # with the fingerprint of its model
         self.counters = Counters()
         self._lock = Lock()
+        self._writing = Lock()  # taken before the other; held while a file is written
         self._roots: dict[str, Node] = {}
         self._bytes = 0
         self._clock = 0  # ticks with every call that matters to recency
@@ -166,26 +167,36 @@ class SnapshotStore:
             self._shrink(node)
 
     def flush(self) -> None:
-        """Write what is new to the folder; to be called when nobody waits for a token."""
-        with self._lock:
-            unsaved, self._unsaved = self._unsaved, {}
-            if self._folder is None or not unsaved:
-                return
-            for node, fingerprint in unsaved.items():
-                try:
-                    if node.recurrent is not None:  # not evicted meanwhile
-                        self._folder.save(fingerprint, node)
-                except OSError:  # a full disk costs time, never an answer
-                    self.counters.unwritable += 1
-            with suppress(OSError):
-                self._folder.shrink()
+        """Write what is new to the folder; slow: not for a thread that makes tokens."""
+        if self._folder is None:
+            return
+        while self._save_one(self._folder):
+            pass
+        with suppress(OSError), self._writing:
+            self._folder.shrink()
+
+    def _save_one(self, folder: SnapshotFolder) -> bool:
+        """Write the snapshot that waits longest; False where none does."""
+        with self._writing:
+            with self._lock:
+                node = next(iter(self._unsaved), None)
+                if node is None:
+                    return False
+                fingerprint = self._unsaved.pop(node)
+                copy = replace(node, below={})  # what is evicted meanwhile loses its tensors
+            try:
+                if copy.recurrent is not None:  # not evicted before
+                    folder.save(fingerprint, copy)
+            except OSError:  # a full disk costs time, never an answer
+                self.counters.unwritable += 1
+            return True
 
     def forget(self, tag: str) -> int:
         """Drop the snapshots of requests with this tag and all that go on from one.
 
         Returns how many there were in memory or in files, where these are more.
         """
-        with self._lock:
+        with self._writing, self._lock:  # no file is being written
             self._clock += 1
             self._forgotten_at[tag] = self._clock
             tagged = [node for node in self._nodes() if tag in node.tags]

@@ -1,5 +1,6 @@
 """What a sequence remembers: windows and matrices of Mamba layers, keys and values of attention."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,21 @@ from jamba.config import JambaConfig
 
 Tensors = tuple[Tensor, ...]
 FIRST_CAPACITY = 256  # tokens of room for keys and values in a fresh state
+
+
+def room_for(tokens: int) -> int:
+    """The capacity that buffers of keys and values have for so many tokens: it doubles."""
+    return FIRST_CAPACITY << max(0, math.ceil(math.log2(tokens / FIRST_CAPACITY)))
+
+
+def state_bytes(config: JambaConfig, tokens: int) -> int:
+    """Memory of a state after so many tokens, at least one."""
+    layers = range(config.num_hidden_layers)
+    attention = sum(config.is_attention(layer) for layer in layers)
+    token = 2 * config.num_key_value_heads * config.head_size
+    mamba = config.inner_size * (config.mamba_d_conv - 1 + config.mamba_d_state)
+    values = attention * token * room_for(tokens) + (len(layers) - attention) * mamba
+    return 4 * values  # float32
 
 
 @dataclass(slots=True)
@@ -39,7 +55,7 @@ class AttentionState:
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def _grow(self, needed: int) -> None:
-        capacity = max(needed, 2 * self.keys.shape[2])
+        capacity = room_for(needed)
         for name in ("keys", "values"):
             old = getattr(self, name)
             new = old.new_zeros((*old.shape[:2], capacity, old.shape[3]))
@@ -80,7 +96,7 @@ class SequenceState:
         cls, config: JambaConfig, edges: Sequence[Tensors], recurrent: Tensors, length: int
     ) -> "SequenceState":
         """A private state after `length` tokens, from `kv` of all its edges and `recurrent`."""
-        state = cls.fresh(config, capacity=length + FIRST_CAPACITY)
+        state = cls.fresh(config, capacity=room_for(length + 1))
         kv = 0
         mamba = iter(recurrent)
         for layer in state.layers:

@@ -64,6 +64,7 @@ def test_a_state_evicted_from_memory_comes_back_from_its_file(model, expected, t
     store = SnapshotStore(folder=tmp_path)
     with Engine(model, store) as engine:
         list(engine.stream(engine.submit(PROMPT, GREEDY, boundaries=[20])))
+        store.flush()
         store.max_bytes = 1
         list(engine.stream(engine.submit([1, 2], GREEDY)))
         assert len(store) == 0

@@ -10,6 +10,7 @@ import torch
 from jamba.config import JambaError
 from jamba.engine import Engine
 from jamba.sampling import SamplingParams
+from jamba.scheduler import Limits
 from jamba.snapshots import MissReason, SnapshotStore
 from jamba.weights import load_model
 
@@ -41,7 +42,7 @@ def answer(engine, prompt=PROMPT, params=None, **more):
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 16, 100])
 def test_any_chunking_gives_the_same_tokens(model, chunk):
-    with Engine(model, chunk=chunk) as engine:
+    with Engine(model, limits=Limits(chunk=chunk)) as engine:
         tokens, request = answer(engine)
     assert tokens == by_hand(model, PROMPT, 12)
     assert request.finish_reason == "length"
@@ -50,7 +51,7 @@ def test_any_chunking_gives_the_same_tokens(model, chunk):
 def test_any_boundaries_give_the_same_tokens(model):
     expected = by_hand(model, PROMPT, 12)
     for boundaries in ([], [1], [16], [3, 7, 15], list(range(17))):
-        with Engine(model, SnapshotStore(), chunk=4) as engine:
+        with Engine(model, SnapshotStore(), Limits(chunk=4)) as engine:
             assert answer(engine, boundaries=boundaries)[0] == expected
             tokens, request = answer(engine, boundaries=boundaries)
             assert tokens == expected

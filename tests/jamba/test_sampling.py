@@ -16,7 +16,8 @@ def kept(**params):
 
 
 def draw(params, logits=LOGITS, seed=0, **seen):
-    return choose(logits, params, np.random.default_rng(seed), **seen)
+    chosen = choose(logits, params, np.random.default_rng(seed), **seen)
+    return chosen and chosen.token
 
 
 def test_temperature_zero_takes_the_likeliest_and_ties_the_lowest_id():
@@ -88,14 +89,27 @@ def test_allowed_ids_bind_even_when_unlikely():
 def test_draws_follow_the_probabilities():
     rng = np.random.default_rng(0)
     params = SamplingParams(temperature=1.0)
-    counts = np.bincount([choose(LOGITS, params, rng) for _ in range(4000)], minlength=4)
+    drawn = [choose(LOGITS, params, rng).token for _ in range(4000)]
+    counts = np.bincount(drawn, minlength=4)
     assert counts / 4000 == pytest.approx([0.1, 0.4, 0.2, 0.3], abs=0.03)
+
+
+def test_logprobs_are_the_models_own():
+    params = SamplingParams(logprobs=2, logit_bias={0: 9.0}, temperature=0.5, top_k=1)
+    chosen = choose(LOGITS + 5, params, np.random.default_rng(0))
+    assert chosen.token == 0
+    assert np.exp(chosen.logprob) == pytest.approx(0.1, rel=1e-5)
+    assert [token for token, _ in chosen.top] == [1, 3]
+    assert np.exp([score for _, score in chosen.top]) == pytest.approx([0.4, 0.3], rel=1e-5)
+    alone = choose(LOGITS, SamplingParams(logprobs=0), np.random.default_rng(0))
+    assert (alone.top, np.exp(alone.logprob)) == ((), pytest.approx(0.4, rel=1e-5))
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"max_tokens": 0},
+        {"logprobs": -1},
         {"temperature": -1.0},
         {"temperature": float("nan")},
         {"top_p": 0.0},
