@@ -14,19 +14,25 @@ def draw_fields(seed: int) -> dict[str, Any]:
     """One architecture for JambaConfig; small, and odd in as many ways as the format allows."""
     rng = random.Random(seed)
     heads = rng.choice([1, 2, 4])
-    period, expert_period = rng.randint(1, 4), rng.randint(1, 3)
+    layers = rng.randint(2, 6)
+    period, expert_period = rng.randint(2, 4), rng.randint(1, 3)
+    mixers = (period, rng.randrange(period))
+    if seed % 7 == 5:
+        mixers = (1, 0)  # attention in every layer
+    if seed % 7 == 6:
+        mixers = (layers + 1, layers)  # Mamba in every layer
     experts = rng.choice([1, 2, 4, 5])
     return {
         "vocab_size": VOCABULARY,
         "hidden_size": heads * rng.choice([8, 12, 20]),
         "intermediate_size": rng.choice([24, 52]),
-        "num_hidden_layers": rng.randint(2, 6),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": rng.choice([n for n in (1, 2, 4) if heads % n == 0]),
         "num_experts": experts,
         "num_experts_per_tok": min(experts, rng.choice([1, 2, 4])),
-        "attn_layer_period": period,
-        "attn_layer_offset": rng.randrange(period),
+        "attn_layer_period": mixers[0],
+        "attn_layer_offset": mixers[1],
         "expert_layer_period": expert_period,
         "expert_layer_offset": rng.randrange(expert_period),
         "mamba_d_state": rng.choice([8, 16, 32]),
