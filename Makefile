@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow check bench venv dev chromium pins clean
+.PHONY: demo test test-slow check bench bench-jamba venv ocr dev chromium pins clean
 
 demo: venv ## install what is missing, build the sample collection once, serve the page
 	@exec $(PY) -m app demo
@@ -33,13 +33,20 @@ check: dev ## style, types, architecture
 
 bench: dev ## every figure quoted in README.md and docs/; the last three need the data beside the checkout
 	$(PY) -m benchmarks.bench_sample
-	$(PY) -m benchmarks.bench_jamba
+	$(PY) -m benchmarks.bench_jamba --models 52M --peers transformers
 	test -d $(DATA) && $(PY) -m benchmarks.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
 
+bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built once (ten minutes)
+	$(PY) -m benchmarks.bench_parity
+	$(PY) -m benchmarks.bench_jamba
+	$(PY) -m benchmarks.bench_long
+	test -d $(DATA) && $(PY) -m benchmarks.bench_quantise $(DATA)/text/wikitext2.test.txt
+
 venv: $(VENV)/.runtime
 dev: $(VENV)/.dev
+ocr: $(VENV)/.ocr ## what reading scanned PDFs needs
 
 # The stamps make a second run do no work: pip runs again only when a list of pins changed.
 $(VENV)/.runtime: requirements.txt
@@ -52,7 +59,11 @@ $(VENV)/.runtime: requirements.txt
 	$(PY) -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+$(VENV)/.ocr: requirements-ocr.txt $(VENV)/.runtime
+	$(PY) -m pip install --quiet -r requirements-ocr.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements-ocr.txt $(VENV)/.runtime
 	$(PY) -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Write requirements*.txt: what pyproject.toml names and all that pulls in, as installed here.
+"""Write requirements.txt, -ocr and -dev: what pyproject.toml names and all it needs, as installed.
 
 Run it with the environment's Python after changing a dependency (`make pins`).
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
+OCR_EXTRA = "orbweaver[ocr]"  # what the tests need of ours is a file of its own
 HEADER = """\
 # {what}
 # Python 3.11 or 3.12. Written by `make pins` from pyproject.toml; every package is pinned.
@@ -58,17 +59,29 @@ def render(what: str, parents: dict[str, set[str]], first: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def _beside(known: dict[str, set[str]], lines: Iterable[str]) -> dict[str, set[str]]:
+    """What `lines` pull in that is not known, and what they name themselves."""
+    found = closure(map(Requirement, lines))
+    return {name: by for name, by in found.items() if name not in known or "" in by}
+
+
 def main() -> None:
-    """Rewrite both files."""
+    """Rewrite the three files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     runtime = closure(map(Requirement, project["dependencies"]))
-    tools = closure(map(Requirement, project["optional-dependencies"]["dev"]))
-    extra = {name: by for name, by in tools.items() if name not in runtime or "" in by}
+    extras = project["optional-dependencies"]
+    scans = _beside(runtime, extras["ocr"])
+    tools = _beside(runtime | scans, [line for line in extras["dev"] if line != OCR_EXTRA])
     (ROOT / "requirements.txt").write_text(
         render("What `make demo` installs, on a CPU.", runtime), "utf-8"
     )
     (ROOT / "requirements-dev.txt").write_text(
-        render("What tests and checks need beside that.", extra, "-r requirements.txt\n"), "utf-8"
+        render("What tests and checks need beside that.", tools, "-r requirements-ocr.txt\n"),
+        "utf-8",
+    )
+    (ROOT / "requirements-ocr.txt").write_text(
+        render("What reading scanned PDFs needs (`make ocr`).", scans, "-r requirements.txt\n"),
+        "utf-8",
     )
 
 

@@ -54,6 +54,7 @@ def run_checks(settings: Settings) -> list[Check]:
         ("model", lambda: check_model(settings.model)),
         ("sample", check_sample),
         ("gpu", check_gpu),
+        ("ocr", check_ocr),
         ("chromium", check_chromium),
     )
     return [_guarded(name, check) for name, check in parts]
@@ -186,6 +187,15 @@ def check_gpu() -> Check:
         detail = f"{device}; not installed: {', '.join(missing)}"
         return Check("gpu", State.WARN, detail, "see docs/quickstart-gpu.md")
     return Check("gpu", State.OK, device)
+
+
+def check_ocr() -> Check:
+    """OCR is an extra; only a scanned page could show more than that it is there."""
+    found = _installed("rapidocr")
+    if found is None:
+        advice = "only for scanned PDFs: 'make ocr' or pip install 'orbweaver[ocr]'"
+        return Check("ocr", State.WARN, "not installed", advice)
+    return Check("ocr", State.OK, f"rapidocr {found}; off unless asked for")
 
 
 def check_chromium() -> Check:

@@ -194,11 +194,13 @@ class Service:
     def picture(
         self, collection_id: int, document_id: str, page: int, start: int, end: int
     ) -> PageImage:
-        """A PDF's page with boxes around the words. Raises Gone, ParseFailure."""
+        """A PDF's page with boxes around the words. Raises Gone, RetrievalError."""
         row = self._ready(collection_id, document_id)
         with self._pool_lock:
-            drawn = self._parsers().page_view(self.library.file_path(row), page, [(start, end)])
+            drawn = self._parsers().page_view(self.library.file_path(row), page, [span])
         boxes = tuple(
+        first = self.index(collection_id).page_start(document_id, page)
+        span = (start - first, end - first)
             (
                 box.left / drawn.width,
                 box.top / drawn.height,

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
+    ocr: bool = False  # read PDF pages that are pictures, by the optional extra
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,

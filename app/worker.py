@@ -40,16 +40,22 @@ class _Parsed:
 
 
 def run_worker(
-    home: Path, *, stop: Flag, once: bool = False, encoder_name: str | None = None
+    home: Path,
+    *,
+    stop: Flag,
+    once: bool = False,
+    encoder_name: str | None = None,
+    ocr: bool = False,
 ) -> None:
     """Serve the library at `home` until `stop` is set; with `once`, until nothing is left to do.
 
-    Raises WorkerBusy where another worker serves it, LibraryError where it cannot be opened.
+    Raises WorkerBusy where another worker serves it, LibraryError where it cannot be opened,
+    HomeGone once its folder is deleted, OcrMissing where `ocr` is asked for and not installed.
     """
     from retrieval.parse import ParserPool
 
     library = Library.open(home)
-    with hold_home(home), ParserPool(workers=1) as pool:
+    with hold_home(home), ParserPool(workers=1, ocr=ocr) as pool:
         library.count_attempts()
         library.requeue_unfinished()
         library.sweep_files()

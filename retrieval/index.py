@@ -106,6 +106,13 @@ class Index:
             raise RetrievalError(f"{self.path} holds no document {document_id}: was it removed?")
         return found
 
+    def page_start(self, document_id: str, page: int) -> int:
+        """Where the text of a page (1-based) begins; raises RetrievalError if it has none."""
+        start = self._store.page_start(document_id, page)
+        if start is None:
+            raise RetrievalError(f"{self.path}: document {document_id} has no text on page {page}")
+        return start
+
     def info(self) -> dict[str, Any]:
         """What the index says of itself: the manifest, as of now."""
         return describe(self._store)

@@ -65,17 +65,25 @@ def add_sources(
     encoder: Encoder | None,
     progress: Progress,
     chunker: Chunker | None = None,
+    ocr: bool = False,
 ) -> BuildReport:
     """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot."""
-    with IndexWriter(path, encoder, chunker=chunker) as writer:
-        return _Ingest(writer, progress, ENCODED_BATCH if encoder else PLAIN_BATCH).run(sources)
+    batch = ENCODED_BATCH if encoder else PLAIN_BATCH
+    with (
+        ParserPool(PARSERS, ocr=ocr) as pool,
+        IndexWriter(path, encoder, chunker=chunker) as writer,
+    ):
+        return _Ingest(writer, pool, progress, batch).run(sources)
 
 
 class _Ingest:
     """One run over the sources: its tallies, its clock, and the batch being gathered."""
 
-    def __init__(self, writer: IndexWriter, progress: Progress, batch: int) -> None:
+    def __init__(
+        self, writer: IndexWriter, pool: ParserPool, progress: Progress, batch: int
+    ) -> None:
         self._writer = writer
+        self._pool = pool
         self._progress = progress
         self._batch = batch
         self._waiting = 0  # passages added since the last commit
@@ -106,16 +114,15 @@ class _Ingest:
     def _add_files(self, files: Sequence[FileSource]) -> None:
         """Parse files in child processes and add those whose bytes are not in the index yet."""
         new = [(file, digest) for file in files if (digest := self._new_digest(file.path))]
-        with ParserPool(PARSERS) as pool:
-            parsed = pool.parse_many((file.path, file.name) for file, _ in new)
-            for i, result in self._timed("parse", parsed):
-                file, digest = new[i]
-                if isinstance(result, ParseFailure):
-                    self._fail(file.path, result.reason)
-                    continue
-                if not self._writer.has(digest):  # two files may be the same
-                    self._add(digest, file.name, result, whole=False)
-                self._done(file.path)
+        parsed = self._pool.parse_many((file.path, file.name) for file, _ in new)
+        for i, result in self._timed("parse", parsed):
+            file, digest = new[i]
+            if isinstance(result, ParseFailure):
+                self._fail(file.path, result.reason)
+                continue
+            if not self._writer.has(digest):  # two files may be the same
+                self._add(digest, file.name, result, whole=False)
+            self._done(file.path)
 
     def _new_digest(self, path: Path) -> str | None:
         """The SHA-256 of a file that is to be parsed; None if it is ready or cannot be read."""

@@ -133,6 +133,12 @@ class Store:
         """All documents, by name and id."""
         return [DocumentInfo(*row) for row in self._rows(f"{DOCUMENT} ORDER BY name, id")]
 
+    def page_start(self, document_id: str, page: int) -> int | None:
+        """Where the text of a page (1-based) begins; None if no passage stands on it."""
+        query = "SELECT min(start) FROM passages WHERE document_id = ? AND page = ?"
+        start: int | None = self._rows(query, document_id, page)[0][0]
+        return start
+
     def text(self, document_id: str) -> str | None:
         """The extracted text of a document, or None."""
         found = self._rows("SELECT text FROM documents WHERE id = ?", document_id)

@@ -20,6 +20,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The index folde
 EncoderName = Annotated[
     str | None, typer.Option("--encoder", help="A folder or a hub id; 'none' for BM25 alone.")
 ]
+Ocr = Annotated[bool, typer.Option("--ocr", help="Read scanned PDF pages too (an extra).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 SHOWN_FAILURES = 50
 
@@ -40,6 +41,7 @@ def build(
     out: Out,
     encoder: EncoderName = None,
     resume: Annotated[bool, typer.Option(help="Complete a build that was stopped.")] = False,
+    ocr: Ocr = False,
     json: Json = False,
 ) -> None:
     """Make an index of SOURCE: files, folders, a BEIR folder or corpus.jsonl, a DPR TSV."""
@@ -47,19 +49,27 @@ def build(
 
     with _progress() as progress:
         report = build_index(
-            sources, out, encoder=_encoder(encoder), progress=progress, resume=resume
+            sources, out, encoder=_encoder(encoder), progress=progress, resume=resume, ocr=ocr
         )
     _finish(report, json)
 
 
-def add(folder: Folder, sources: Sources, encoder: EncoderName = None, json: Json = False) -> None:
+def add(
+    folder: Folder,
+    sources: Sources,
+    encoder: EncoderName = None,
+    ocr: Ocr = False,
+    json: Json = False,
+) -> None:
     """Add what SOURCE holds to an index; files that are in it already are passed over."""
     from retrieval.build import add_sources
     from retrieval.sources import find_sources
 
     found = find_sources(sources)
     with _progress() as progress:
-        report = add_sources(folder, found, encoder=_encoder_of(folder, encoder), progress=progress)
+        report = add_sources(
+            folder, found, encoder=_encoder_of(folder, encoder), progress=progress, ocr=ocr
+        )
     _finish(report, json)
 
 

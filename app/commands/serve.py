@@ -61,8 +61,11 @@ def _run(settings: "Settings", allowed_hosts: list[str], *, sample: bool = False
     )
     terminate_politely()
     with listen(settings.host, settings.port) as listener:
+    from retrieval.parse.ocr import require as require_ocr
         library = Library.open(settings.home)
         with keep_worker(settings.home, settings.encoder):
             if sample:
                 make_sample(library)
             serve_forever(listener, settings, library, access)
+    if settings.ocr:
+        require_ocr()

@@ -34,4 +34,6 @@ def register(app: typer.Typer) -> None:
             signal.signal(number, lambda *_: stop.set())
         end_with(stop, parent)
         settings = load_settings(home=home, encoder=encoder)
-        run_worker(settings.home, stop=stop, once=once, encoder_name=settings.encoder)
+        run_worker(
+            settings.home, stop=stop, once=once, encoder_name=settings.encoder, ocr=settings.ocr
+        )

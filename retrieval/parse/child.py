@@ -7,14 +7,20 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from retrieval.parse.dispatch import extract
 from retrieval.parse.frames import Frame, read_frame, write_frame
 from retrieval.parse.limits import Limits
 from retrieval.types import ParseFailure
+
+if TYPE_CHECKING:
+    from retrieval.parse.ocr_layout import ScannedPage
+    from retrieval.parse.pdf_page import PageText
 
 _GRACE = 5  # seconds past the time limit after which the system ends a child its parent did not end
 
@@ -27,10 +33,16 @@ def main(limits: dict[str, Any]) -> None:
     _confine(ours)
     asked: queue.SimpleQueue[Frame] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, asked), daemon=True).start()
+
+    def begin_scan() -> None:
+        """Tell the parent that a page comes which needs OCR: it grants the time for that."""
+        _alarm(math.ceil(ours.ocr_page_seconds) + _GRACE)
+        write_frame(answers, Frame({"scan": True}))
+
     while True:
         request = asked.get()
         _alarm(math.ceil(ours.seconds) + _GRACE)
-        answer = _answer(request.header, ours)
+        answer = _answer(request.header, ours, begin_scan)
         _alarm(0)
         write_frame(answers, answer)
 
@@ -68,9 +80,9 @@ def _alarm(seconds: int) -> None:
         signal.alarm(seconds)
 
 
-def _answer(request: dict[str, Any], limits: Limits) -> Frame:
+def _answer(request: dict[str, Any], limits: Limits, begin_scan: Callable[[], None]) -> Frame:
     try:
-        return _do(request, limits)
+        return _do(request, limits, begin_scan)
     except ParseFailure as failure:
         return Frame({"failure": failure.reason})
     except MemoryError:
@@ -80,14 +92,47 @@ def _answer(request: dict[str, Any], limits: Limits) -> Frame:
         return Frame({"failure": f"damaged file: {type(error).__name__}"})
 
 
-def _do(request: dict[str, Any], limits: Limits) -> Frame:
+def _do(request: dict[str, Any], limits: Limits, begin_scan: Callable[[], None]) -> Frame:
     path = Path(request["path"])
     if request["do"] == "view":
-        from retrieval.parse.pdf_view import page_view
+        return _view(request, path, begin_scan)
 
-        view = asdict(page_view(path, request["page"], request["spans"], request["scale"]))
-        png = view.pop("png")
-        return Frame(view, png)
-    extracted = asdict(extract(path, request["name"], limits))
+    def read_scan(page: Any) -> "PageText":
+        from retrieval.parse.ocr import read_page
+
+        begin_scan()
+        return read_page(page).text
+
+    extracted = asdict(
+        extract(path, request["name"], limits, read_scan if request["ocr"] else None)
+    )
     body = extracted.pop("text").encode()
     return Frame(extracted, body)
+
+
+def _view(request: dict[str, Any], path: Path, begin_scan: Callable[[], None]) -> Frame:
+    from retrieval.parse.ocr import installed
+    from retrieval.parse.pdf_view import page_view
+
+    def read_scan(_: Any) -> "ScannedPage":
+        return _scanned(path, request["page"], path.stat().st_mtime_ns, begin_scan)
+
+    ocr = read_scan if installed() else None
+    view = asdict(page_view(path, request["page"], request["spans"], request["scale"], ocr))
+    png = view.pop("png")
+    return Frame(view, png)
+
+
+@lru_cache(maxsize=16)  # whoever opens one citation of a page opens others
+def _scanned(
+    path: Path, number: int, modified: int, begin_scan: Callable[[], None]
+) -> "ScannedPage":
+    from retrieval.parse.ocr import read_page
+    from retrieval.parse.pdf import open_page, open_pdf
+
+    begin_scan()
+    document = open_pdf(path)
+    try:
+        return read_page(open_page(document, number - 1))
+    finally:
+        document.close()

@@ -3,6 +3,7 @@
 import re
 from importlib import import_module
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from retrieval.parse.blocks import Document, clean, one_line, render
 from retrieval.parse.containers import check_zip
@@ -10,6 +11,9 @@ from retrieval.parse.decode import decode
 from retrieval.parse.kinds import Kind, detect
 from retrieval.parse.limits import DEFAULT_LIMITS, Limits
 from retrieval.types import Extracted, ParseFailure
+
+if TYPE_CHECKING:
+    from retrieval.parse.pdf import ScanReader
 
 # What programs call a document whose author gave it no title.
 _EMPTY_TITLE = re.compile(
@@ -42,15 +46,20 @@ _READERS = {
 }
 
 
-def extract(path: Path, name: str, limits: Limits = DEFAULT_LIMITS) -> Extracted:
-    """The text of the file at `path`, which its owner calls `name`.
+def extract(
+    path: Path,
+    name: str,
+    limits: Limits = DEFAULT_LIMITS,
+    read_scan: "ScanReader | None" = None,
+) -> Extracted:
+    """The text of the file at `path`, which its owner calls `name`; `read_scan` is OCR, if wanted.
 
     Raises ParseFailure with a reason in plain words. Runs in this process: use `ParserPool` for
     files of unknown origin.
     """
     kind = _detect(path, name, limits)
     try:
-        extracted = _read(kind, path, limits)
+        extracted = _read(kind, path, limits, read_scan)
     except (ParseFailure, MemoryError):
         raise
     except RecursionError:
@@ -79,11 +88,11 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__} {text[:100]}".strip()
 
 
-def _read(kind: Kind, path: Path, limits: Limits) -> Extracted:
+def _read(kind: Kind, path: Path, limits: Limits, read_scan: "ScanReader | None") -> Extracted:
     if kind is Kind.PDF:
         from retrieval.parse.pdf import extract_pdf
 
-        return extract_pdf(path, limits.characters)
+        return extract_pdf(path, limits.characters, read_scan)
     if kind is Kind.TEXT:
         text = clean(decode(path.read_bytes()))
         if len(text) > limits.characters:

@@ -1,7 +1,6 @@
 """PDF -> text with page starts."""
 
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,22 @@ import pypdfium2.raw as pdfium
 from retrieval.parse.pdf_page import PageText, page_text
 from retrieval.types import Extracted, ParseFailure
 
+NO_TEXT = "no text found: scanned? (OCR is off: --ocr or ORBWEAVER_OCR=1)"
 _PAGE_GAP = "\n\n"
 
+# Reads a pypdfium2 page that has no text of its own.
+ScanReader = Callable[[Any], PageText]
 
-def extract_pdf(path: Path, limit: int) -> Extracted:
-    """The text of the PDF at `path`. Raises ParseFailure."""
+
+def extract_pdf(path: Path, limit: int, read_scan: ScanReader | None = None) -> Extracted:
+    """The text of the PDF at `path`; pages without any go to `read_scan`. Raises ParseFailure."""
     document = open_pdf(path)
     try:
         title = document.get_metadata_value("Title").strip()
         parts: list[str] = []
         starts = []
         length = 0
-        for page in page_texts(document):
+        for page in page_texts(document, read_scan):
             starts.append(length)
             parts.append(page.text)
             length += len(page.text) + len(_PAGE_GAP)
@@ -32,7 +35,7 @@ def extract_pdf(path: Path, limit: int) -> Extracted:
         document.close()
     text = _PAGE_GAP.join(parts)
     if not text.strip():
-        raise ParseFailure("no text found: scanned?")
+        raise ParseFailure(NO_TEXT if read_scan is None else "no text found, nor by OCR")
     return Extracted(title, text, tuple(starts), "application/pdf")
 
 
@@ -46,7 +49,7 @@ def open_pdf(path: Path) -> Any:
         raise ParseFailure("damaged PDF: it cannot be opened") from None
 
 
-def page_texts(document: Any) -> Iterator[PageText]:
+def page_texts(document: Any, read_scan: ScanReader | None = None) -> Iterator[PageText]:
     """The text of each page, in order; that of a page that cannot be read is empty."""
     for i in range(len(document)):
         try:
@@ -54,7 +57,8 @@ def page_texts(document: Any) -> Iterator[PageText]:
         except pypdfium2.PdfiumError:
             yield PageText("", ())
             continue
-        yield page_text(page)
+        text = page_text(page)
+        yield read_scan(page) if read_scan is not None and not text.text.strip() else text
         page.close()
 
 
@@ -67,9 +71,3 @@ def open_page(document: Any, index: int) -> Any:
         page.close()  # the page as it was read before
         page = document[index]
     return page
-
-
-def page_starts(document: Any) -> tuple[int, ...]:
-    """Where the text of each page begins in the text of the document."""
-    lengths = (len(page.text) + len(_PAGE_GAP) for page in page_texts(document))
-    return tuple(accumulate(lengths, initial=0))[:-1]

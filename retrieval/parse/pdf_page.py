@@ -31,7 +31,7 @@ _SHOWN_AS = {
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """The text of a page; `sources[i]` is PDFium's index of character i, None if we added it."""
+    """The text of a page; `sources[i]` is the index of character i as read, None if we added it."""
 
     text: str
     sources: tuple[int | None, ...]
@@ -45,7 +45,7 @@ def page_text(page: Any) -> PageText:
         if not runs:
             return PageText("", ())
         lines = [_line(textpage, characters, run) for run in runs]
-        return _join(characters, runs, lines)
+        return joined(characters, runs, lines)
 
 
 @contextmanager
@@ -199,8 +199,8 @@ class _Text:
         return PageText("".join(self._pieces), tuple(self._sources))
 
 
-def _join(characters: list[str], runs: list[range], lines: list[Line]) -> PageText:
-    """The runs of characters with what stands between them."""
+def joined(characters: list[str], runs: list[range], lines: list[Line]) -> PageText:
+    """The runs of characters, each with its line, and what stands between them."""
     seen, rows = visual_lines(lines)
     names = labels(seen)
     gaps = separators(lines, seen, rows)

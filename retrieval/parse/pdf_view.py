@@ -2,40 +2,46 @@
 
 import ctypes
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2.raw as pdfium
 
 from retrieval.parse.page_view import Box, PageView
-from retrieval.parse.pdf import open_page, open_pdf, page_starts
+from retrieval.parse.pdf import open_page, open_pdf
 from retrieval.parse.pdf_page import PageText, page_text, upright_textpage
 from retrieval.types import ParseFailure
+
+if TYPE_CHECKING:
+    from retrieval.parse.ocr_layout import ScannedPage
 
 _LARGEST = 2000  # pixels on the longer side
 
 
 def page_view(
-    path: Path, page: int, spans: Sequence[tuple[int, int]], scale: float = 1.5
+    path: Path,
+    page: int,
+    spans: Sequence[tuple[int, int]],
+    scale: float = 1.5,
+    read_scan: "Callable[[Any], ScannedPage] | None" = None,
 ) -> PageView:
     """Page `page` (1-based) of the PDF at `path`, with the words of `spans` boxed line by line.
 
-    Spans are offsets into `Extracted.text`; what of them is on other pages is left out. `scale` is
-    in pixels a point. Raises ParseFailure if the file cannot be opened or has no such page.
+    Spans are offsets into the text of this page, which begins in `Extracted.text` where
+    `page_starts` says; what of them lies outside is left out. Words that OCR found have boxes where
+    `read_scan` finds them again. `scale` is in pixels a point. Raises ParseFailure if the file
+    cannot be opened or has no such page.
     """
     document = open_pdf(path)
     try:
         if not 1 <= page <= len(document):
             raise ParseFailure(f"it has {len(document)} pages, so there is no page {page}")
-        stat = path.stat()
-        start = _page_starts(path, stat.st_size, stat.st_mtime_ns)[page - 1]
         sheet = open_page(document, page - 1)
         scale = min(scale, _LARGEST / max(sheet.get_size()))
         picture = sheet.render(scale=scale).to_pil()
         size = picture.size
-        boxes = _boxes(sheet, size, [(a - start, b - start) for a, b in spans])
+        boxes = _boxes(sheet, size, spans, read_scan)
         stream = io.BytesIO()
         picture.save(stream, format="PNG")
         return PageView(stream.getvalue(), tuple(boxes), *size)
@@ -43,19 +49,16 @@ def page_view(
         document.close()
 
 
-@lru_cache(maxsize=16)
-def _page_starts(path: Path, size: int, modified: int) -> tuple[int, ...]:
-    """Where the pages begin in the text; finding out means reading them all, so it is kept."""
-    document = open_pdf(path)
-    try:
-        return page_starts(document)
-    finally:
-        document.close()
-
-
-def _boxes(sheet: Any, size: tuple[int, int], spans: Sequence[tuple[int, int]]) -> list[Box]:
-    """The boxes of `spans`, offsets into the text of this page, one a line."""
+def _boxes(
+    sheet: Any,
+    size: tuple[int, int],
+    spans: Sequence[tuple[int, int]],
+    read_scan: "Callable[[Any], ScannedPage] | None",
+) -> list[Box]:
+    """The boxes of `spans` on the picture of this page, one a line."""
     text = page_text(sheet)
+    if not text.text.strip():
+        return _lines(_scanned(read_scan(sheet), size, spans)) if spans and read_scan else []
     with upright_textpage(sheet) as textpage:
         found = [
             corners
@@ -65,6 +68,18 @@ def _boxes(sheet: Any, size: tuple[int, int], spans: Sequence[tuple[int, int]]) 
         ]
     boxes = (_on_picture(sheet, size, corners) for corners in dict.fromkeys(found))
     return _lines(box for box in boxes if box.left < box.right and box.top < box.bottom)
+
+
+def _scanned(
+    page: "ScannedPage", size: tuple[int, int], spans: Sequence[tuple[int, int]]
+) -> Iterator[Box]:
+    """The boxes of the words of `spans` that OCR found."""
+    width, height = size
+    sources = [i for start, end in spans for i in page.text.sources[max(start, 0) : max(end, 0)]]
+    for place in dict.fromkeys(page.places[i] for i in sources if i is not None):
+        if place is not None:
+            left, top, right, bottom = place
+            yield Box(left * width, top * height, right * width, bottom * height)
 
 
 def _lines(boxes: Iterable[Box]) -> list[Box]:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from typing import Any
 
 from retrieval.parse.frames import Frame, read_frame, write_frame
 from retrieval.parse.limits import DEFAULT_LIMITS, Limits
+from retrieval.parse.ocr import require as require_ocr
 from retrieval.parse.page_view import Box, PageView
 from retrieval.types import Extracted, ParseFailure
 
@@ -35,10 +37,17 @@ _START = (
 
 
 class ParserPool:
-    """Reads files in at most `workers` children at a time; a context manager, safe to share."""
+    """Reads files in at most `workers` children at a time; a context manager, safe to share.
 
-    def __init__(self, workers: int = 1, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._limits = limits
+    With `ocr`, PDF pages without text are read by OCR. Raises OcrMissing where that is not there.
+    """
+
+    def __init__(
+        self, workers: int = 1, limits: Limits = DEFAULT_LIMITS, *, ocr: bool = False
+    ) -> None:
+        if ocr:
+            require_ocr()
+        self._ocr = ocr
         self._children: LifoQueue[_Child] = LifoQueue()
         self._all = [_Child(limits) for _ in range(workers)]
         for child in self._all:
@@ -68,7 +77,8 @@ class ParserPool:
 
     def parse(self, path: Path, name: str) -> Extracted:
         """The text of the file at `path`. Raises ParseFailure with a reason in plain words."""
-        answer = self._ask({"do": "extract", "path": str(path.absolute()), "name": name})
+        request = {"do": "extract", "name": name, "ocr": self._ocr}
+        answer = self._ask({**request, "path": str(path.absolute())})
         fields = answer.header
         starts = tuple(fields["page_starts"])
         return Extracted(fields["title"], answer.body.decode(), starts, fields["media_type"])
@@ -129,16 +139,14 @@ class _Child:
     def ask(self, request: dict[str, Any]) -> Frame:
         """The child's answer. Raises ParseFailure, also if the child ran out of time or died."""
         process = self._running()
-        late = threading.Event()
-        timer = threading.Timer(self._limits.seconds, _end, (process, late))
-        timer.start()
-        answer = _exchange(process, request)
-        timer.cancel()
+        clock = _Clock(process, self._limits)
+        answer = _exchange(process, request, clock)
+        clock.stop()
         self._asked += 1
         if answer is None or "spent" in answer.header or self._asked == _FILES_A_CHILD:
             self.stop()
         if answer is None:
-            raise ParseFailure(self._why(late.is_set()))
+            raise ParseFailure(self._why(clock.late))
         if "failure" in answer.header:
             raise ParseFailure(answer.header["failure"])
         return answer
@@ -173,10 +181,42 @@ class _Child:
                 self._asked = 0
             return self._process
 
-    def _why(self, late: bool) -> str:
-        if late:
-            return f"took longer than {self._limits.seconds:g} s"
+    def _why(self, late: str | None) -> str:
+        if late is not None:
+            return late
         return _STOPPED if self._killed else "damaged file: it crashed the reader"
+
+
+class _Clock:
+    """Ends a process that takes too long: over a file, over a page for OCR, over all such pages."""
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+        self.late: str | None = None  # why the process was ended, if it was
+        self._process, self._limits = process, limits
+        self._ends = time.monotonic() + limits.ocr_seconds
+        self._timer = self._run(limits.seconds, f"took longer than {limits.seconds:g} s")
+
+    def begin_scan(self) -> None:
+        """Grant the time for one page, as far as the file has some left."""
+        self._timer.cancel()
+        page, left = self._limits.ocr_page_seconds, self._ends - time.monotonic()
+        if page < left:
+            self._timer = self._run(page, f"OCR of a page took longer than {page:g} s")
+        else:
+            reason = f"OCR took longer than {self._limits.ocr_seconds:g} s: split the file"
+            self._timer = self._run(max(left, 0), reason)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _run(self, seconds: float, reason: str) -> threading.Timer:
+        timer = threading.Timer(seconds, self._end, (reason,))
+        timer.start()
+        return timer
+
+    def _end(self, reason: str) -> None:
+        self.late = reason
+        self._process.kill()
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:
@@ -190,17 +230,16 @@ def _start(limits: Limits) -> subprocess.Popen[bytes]:
     )
 
 
-def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> Frame | None:
+def _exchange(
+    process: subprocess.Popen[bytes], request: dict[str, Any], clock: _Clock
+) -> Frame | None:
     """The answer to `request`; None if the process ended first."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         write_frame(process.stdin, Frame(request))
-        return read_frame(process.stdout)
+        while (answer := read_frame(process.stdout)) is not None and "scan" in answer.header:
+            clock.begin_scan()
+        return answer
     except OSError:
         return None
-
-
-def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    process.kill()

@@ -24,6 +24,12 @@ def test_later_sources_win(bare, monkeypatch):
     assert load_settings(k=7, port=None).port == 1000
 
 
+def test_ocr_is_off_until_it_is_asked_for(monkeypatch):
+    assert load_settings().ocr is False
+    monkeypatch.setenv("ORBWEAVER_OCR", "1")
+    assert load_settings().ocr is True
+
+
 def test_home_is_absolute_and_from_the_environment(bare, monkeypatch):
     monkeypatch.setenv("ORBWEAVER_HOME", "mine")
     assert load_settings().home == bare / "mine"

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from retrieval.parse import ParserPool
+from retrieval.parse.pdf import NO_TEXT
 from retrieval.passages import split_passages
 from retrieval.sentences import sentence_spans
 from retrieval.types import Extracted, ParseFailure
@@ -52,7 +53,7 @@ def test_every_file_is_read_or_fails_with_a_plain_reason(results, texts):
     ("name", "reason"),
     [
         ("pypdf/encryption/r3-user-password.pdf", "password-protected"),
-        ("markitdown/MEDRPT-2024-PAT-3847_medical_report_scan.pdf", "no text found: scanned?"),
+        ("markitdown/MEDRPT-2024-PAT-3847_medical_report_scan.pdf", NO_TEXT),
         ("markitdown/test_files.zip", "unsupported type: ZIP archive"),
         ("unstructured/fake-doc-emphasized-text.doc", "unsupported type: DOC (old Word)"),
         ("unstructured/eml/fake-encrypted.eml", "encrypted message"),
@@ -86,6 +87,12 @@ def test_page_starts_lie_in_the_text_in_order(texts):
         starts = extracted.page_starts
         assert all(a <= b for a, b in pairwise(starts))
         assert not starts or (starts[0] == 0 and starts[-1] <= len(extracted.text))
+
+
+def test_pages_begin_with_a_word(texts):
+    for name, extracted in texts.items():
+        begins = {extracted.text[start : start + 1] for start in extracted.page_starts}
+        assert not any(begin.isspace() for begin in begins - {"\n"}), name  # an empty page: a gap
 
 
 def test_passages_point_at_exactly_their_words(texts):
