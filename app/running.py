@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def keep_worker(home: Path, encoder: str | None) -> Iterator[None]:
-    """A worker for as long as the block runs; one that dies is started again."""
+    """A worker for as long as the block runs; one that dies is started again, if home is there."""
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(home, encoder, ended), daemon=True)
     keeper.start()
@@ -113,7 +113,7 @@ def _exit(number: int, frame: object) -> NoReturn:
 def _keep(home: Path, encoder: str | None, ended: threading.Event) -> None:
     worker = start_worker(home, encoder)
     while not ended.wait(RESTART_SECONDS):
-        if worker.poll() is not None and not worker_status(home).running:
+        if worker.poll() is not None and home.exists() and not worker_status(home).running:
             worker = start_worker(home, encoder)
     stop_worker(worker)
 

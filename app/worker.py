@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.console import say
 from app.library import DocumentRow, Library, State
-from app.worker_process import hold_home
+from app.worker_process import check_home, hold_home
 from retrieval.types import Extracted, IndexBusy, ParseFailure
 
 if TYPE_CHECKING:
@@ -60,12 +60,21 @@ def run_worker(
         library.requeue_unfinished()
         library.sweep_files()
         worker = Worker(library, pool, encoder_name, stop)
-        while not stop.is_set():
-            if not worker.step():
-                if once:
-                    return
-                stop.wait(POLL_SECONDS)
-        library.requeue_unfinished()  # ended in good order: no attempt is counted
+        try:
+            _work(worker, home, stop, once)
+            library.requeue_unfinished()  # ended in good order: no attempt is counted
+        except Exception:
+            check_home(home)  # without its folder every step fails in some way
+            raise
+
+
+def _work(worker: "Worker", home: Path, stop: Flag, once: bool) -> None:
+    while not stop.is_set():
+        check_home(home)
+        if not worker.step():
+            if once:
+                return
+            stop.wait(POLL_SECONDS)
 
 
 class Worker:
@@ -118,6 +127,7 @@ class Worker:
         except IndexBusy:
             raise
         except Exception as error:  # searches leave the documents out meanwhile
+            check_home(self._library.home)
             traceback.print_exc()
             say(f"worker: removing from collection {collection_id} failed: {error}")
             self._damaged.add(collection_id)
@@ -171,6 +181,7 @@ class Worker:
         except (_Stopped, IndexBusy):
             raise
         except Exception as error:  # whatever it is, the worker goes on and the page says it
+            check_home(self._library.home)
             traceback.print_exc()
             for each in parsed:
                 reason = f"could not be indexed: {error}"

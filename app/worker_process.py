@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +21,10 @@ GRACE_SECONDS = 5.0  # then the process ends as it stands: every store survives 
 
 class WorkerBusy(OrbweaverError):
     """Another worker serves this home."""
+
+
+class HomeGone(OrbweaverError):
+    """The folder of the library was deleted while a worker served it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,12 @@ def hold_home(home: Path) -> Iterator[None]:
             beat.join()
 
 
+def check_home(home: Path) -> None:
+    """Raise HomeGone if the folder that a worker serves is there no more."""
+    if not (home / LOCK_NAME).exists():
+        raise HomeGone(f"{home}: the library's folder is gone; its worker ends") from None
+
+
 def start_worker(home: Path, encoder: str | None = None) -> subprocess.Popen[bytes]:
     """Start a worker for `home` that ends with this process at the latest."""
     command = [sys.executable, "-m", "app", "worker", "--home", str(home)]
@@ -99,8 +109,9 @@ def _watch(stop: threading.Event, parent: int | None) -> None:
 
 
 def _beat(path: Path, ended: threading.Event) -> None:
-    while True:
-        os.utime(path)
+    while path.exists():  # a worker whose home is gone ends by itself
+        with suppress(FileNotFoundError):
+            os.utime(path)
         if ended.wait(BEAT_SECONDS):
             return
 

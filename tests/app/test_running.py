@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from app.running import CannotListen, listen
+from app.running import RESTART_SECONDS, CannotListen, listen
 
 TIMEOUT = 120
 
@@ -95,6 +96,15 @@ def test_a_worker_that_dies_is_started_again(server):
     first.wait(10)
     again = wait_for(lambda: (found := worker_of(server)) and found.pid != first.pid)
     assert again
+
+
+def test_a_library_that_is_deleted_gets_no_new_worker(server, home):
+    address(server)
+    worker = worker_of(server)
+    shutil.rmtree(home)
+    worker.wait(TIMEOUT)
+    time.sleep(2 * RESTART_SECONDS)
+    assert not (home / "worker.lock").exists()
 
 
 def test_a_busy_port_is_one_line(home):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,19 @@ def test_a_worker_ends_when_asked(library):
     stop_worker(process)
     assert process.returncode == 0
     assert time.monotonic() - started < 5
+
+
+def test_a_worker_whose_library_is_deleted_ends_with_one_line(library):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "worker", "--home", str(library.home)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: worker_status(library.home).running)
+    shutil.rmtree(library.home)
+    _, said = process.communicate(timeout=TIMEOUT)
+    assert said == f"error: {library.home}: the library's folder is gone; its worker ends\n"
+    assert process.returncode == 1
+    assert not library.home.exists()
 
 
 def test_a_worker_ends_with_its_parent(library):
