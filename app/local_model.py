@@ -1,14 +1,13 @@
 """A Jamba checkpoint in a folder, read by our own engine with its cache of states."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from app.model_types import Finished, ModelError
+from app.model_types import Finished, ModelBusy, ModelError, PromptError, Token, Writing, Written
 from app.prompt import (
     SYSTEM,
     Reading,
@@ -23,9 +22,10 @@ from app.types import CacheUse
 
 if TYPE_CHECKING:
     from jamba.chat import ChatPrompt
+    from jamba.sampling import Chosen
     from jamba.sequence import Request
 
-CANCEL_SECONDS = 0.05  # how soon a cancelled request is noticed
+CANCEL_SECONDS = 0.05  # how soon the end of a request is noticed
 TURN_ENDS = ("\nQuestion:", "\n\n\n")  # where a model without a template begins to go on by itself
 
 
@@ -61,22 +61,80 @@ class LocalModel:
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended and what the cache saved."""
+        for piece in self.write(reading, Writing(), cancel):
+            if isinstance(piece, Finished):
+                yield piece
+            elif piece.text:
+                yield piece.text
+
+    def write(
+        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
+    ) -> Iterator[Written | Finished]:
+        """The answer to a reading, or what follows a text: submitted at once, read as it is made.
+
+        Users take turns. Raises ModelBusy, and PromptError where the prompt or an option is not
+        for this model.
+        """
+        ids, boundaries, tags = self._laid_out(prompt)
+        request = self._submit(ids, how, boundaries, tags, user)
+        if cancel is not None:
+            self._cancel_with(cancel, request)
+        stop = how.stop
+        if not isinstance(prompt, str) and not self._tokenizer.has_template:
+            stop = (*stop, *TURN_ENDS)
+        return self._pieces(request, stop)
+
+    def _submit(
+        self,
+        ids: tuple[int, ...],
+        how: Writing,
+        boundaries: tuple[int, ...],
+        tags: tuple[str, ...],
+        user: str,
+    ) -> "Request":
         import jamba
+        from jamba.scheduler import QueueFull
+
+        try:
+            params = jamba.SamplingParams(
+                max_tokens=how.max_tokens or self._answer_tokens,
+                temperature=how.temperature,
+                top_p=how.top_p,
+                top_k=how.top_k,
+                min_p=how.min_p,
+                repetition_penalty=how.repetition_penalty,
+                logit_bias=how.logit_bias,
+                seed=how.seed,
+                stop_ids=(*self._tokenizer.eos_ids, *how.stop_ids),
+                logprobs=how.logprobs,
+            )
+            request: Request = self._engine.submit(
+                ids, params, boundaries=boundaries, tags=tags, user=user
+            )
+            return request
+        except QueueFull as error:
+            raise ModelBusy(f"{self.name}: {error}") from None
+        except jamba.JambaError as error:
+            raise PromptError(str(error)) from None
+
+    def _pieces(self, request: "Request", stop: tuple[str, ...]) -> Iterator[Written | Finished]:
         from jamba.text import stream_text
 
-        packed = self._packed(reading)
-        prompt = self._prompt(packed)
-        request = self._engine.submit(
-            prompt.ids,
-            jamba.SamplingParams(max_tokens=self._answer_tokens, temperature=0.0),
-            boundaries=prompt.boundaries,
-            tags=sorted({passage.document_id for passage in packed.passages}),
-        )
-        stop = () if self._tokenizer.has_template else TURN_ENDS
-        with self._cancelled_by(cancel, request):
-            yield from stream_text(self._engine, request, self._tokenizer.incremental(), stop)
-        end, written = request.finish_reason, request.metrics.generated_tokens
-        yield Finished(_cache_use(request.metrics), end == "cancelled", written, end == "length")
+        wants_scores = request.params.logprobs is not None
+        decoder, done, is_stop = self._tokenizer.incremental(), 0, False
+        for piece in stream_text(self._engine, request, decoder, stop):
+            chosen = request.chosen[done : done + piece.tokens] if wants_scores else ()
+            done, is_stop = done + piece.tokens, piece.is_stop
+            yield Written(piece.text, tuple(map(self._token, chosen)))
+        end = None if is_stop else request.finish_reason
+        yield Finished(_cache_use(request.metrics), end == "cancelled", done, end == "length")
+
+    def _token(self, chosen: "Chosen") -> Token:
+        def named(id: int, logprob: float) -> Token:
+            return Token(self._tokenizer.decode([id]), logprob)
+
+        top = tuple(named(*each) for each in chosen.top)
+        return replace(named(chosen.token, chosen.logprob or 0.0), top=top)
 
     def forget(self, document_id: str) -> int:
         """Drop the states that have read a document; how many there were."""
@@ -86,25 +144,29 @@ class LocalModel:
         """Stop the engine's thread and give its memory back."""
         self._engine.close()
 
-    @contextmanager
-    def _cancelled_by(self, cancel: Flag | None, request: "Request") -> Iterator[None]:
+    def _cancel_with(self, cancel: Flag, request: "Request") -> None:
         """Cancel the request when `cancel` is set, even while its prompt is still being read."""
-        done = Flag()
 
-        def watch(cancel: Flag) -> None:
-            while not done.wait(CANCEL_SECONDS):
-                if cancel.is_set():
+        def watch() -> None:
+            while not request.is_stopped:
+                if cancel.wait(CANCEL_SECONDS):
                     self._engine.cancel(request)
-                    return
 
-        if cancel is not None and cancel.is_set():  # a small model is done before the first look
+        if cancel.is_set():  # a small model is done before the first look
             self._engine.cancel(request)
-        elif cancel is not None:
-            Thread(target=watch, args=(cancel,), daemon=True).start()
-        try:
-            yield
-        finally:
-            done.set()
+        else:
+            Thread(target=watch, daemon=True).start()
+
+    def _laid_out(
+        self, prompt: Reading | str
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]:
+        """Tokens of a prompt, its snapshot boundaries, and the documents it holds."""
+        if isinstance(prompt, str):
+            return tuple(self._tokenizer.encode(prompt)), (), ()
+        packed = self._packed(prompt)
+        chat = self._prompt(packed)
+        documents = {passage.document_id for passage in packed.passages}
+        return chat.ids, chat.boundaries, tuple(sorted(documents))
 
     def _packed(self, reading: Reading) -> Reading:
         """The reading with as many passages as fit; without its history where that is too long."""

@@ -1,7 +1,7 @@
 """What a language model is to the rest of the application."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import Protocol
 
@@ -11,6 +11,48 @@ from app.types import CacheUse, OrbweaverError
 
 class ModelError(OrbweaverError):
     """A language model cannot be had or has failed; the message names it and says what to do."""
+
+
+class PromptError(OrbweaverError):
+    """The prompt, or how its answer is to be written, is not for this model."""
+
+
+class ModelBusy(ModelError):
+    """The model has as many requests as it takes; to be asked again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a text is to be written; the defaults are those of answers."""
+
+    max_tokens: int | None = None  # None: the server's own
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+    logprobs: int | None = None  # each token's log probability, and those of so many likeliest
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as text with its log probability; `top` are the likeliest in its place."""
+
+    text: str
+    logprob: float
+    top: tuple["Token", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A piece of text as it was made, with its tokens where log probabilities were asked for."""
+
+    text: str
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +84,12 @@ class LanguageModel(Protocol):
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces of text as they are made, and last of all a Finished."""
+        ...
+
+    def write(
+        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
+    ) -> Iterator[Written | Finished]:
+        """The answer to a reading, or what follows a text, written as is asked for."""
         ...
 
     def forget(self, document_id: str) -> int:

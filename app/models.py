@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Flag
 
-from app.model_types import Finished, LanguageModel, ModelError
+from app.model_types import Finished, LanguageModel, ModelError, Writing, Written
 from app.prompt import Reading
 
 __all__ = ["BUNDLED", "LanguageModel", "MissingModel", "ModelError", "resolve"]
@@ -62,6 +62,12 @@ class MissingModel:
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """Raises ModelError."""
         raise ModelError("free answers need a language model; name one with --model")
+
+    def write(
+        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
+    ) -> Iterator[Written | Finished]:
+        """Raises ModelError."""
+        raise ModelError("a completion needs a language model; name one with --model")
 
     def forget(self, document_id: str) -> int:
         """Nothing was read, so nothing is forgotten."""

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.model_types import Finished, ModelError
+from app.model_types import Finished, ModelError, PromptError, Writing, Written
 from app.prompt import Reading, document_text, messages_with_documents, pack, question_text
 from app.types import CacheUse
 
@@ -20,6 +20,7 @@ CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 300.0  # a server on a CPU may read the passages for minutes before it answers
 CANCEL_SECONDS = 0.05  # how soon a cancelled answer stops
 CHARACTERS_A_TOKEN = 3  # its tokenizer is unknown; fewer than English has, so that prompts fit
+DEFAULTS = asdict(Writing())
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -76,6 +77,17 @@ class RemoteModel:
                 if piece := (choice.get("delta") or {}).get("content"):
                     yield piece
         yield Finished(_cache_use(usage), cancel.is_set())
+
+    def write(
+        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
+    ) -> Iterator[Written | Finished]:
+        """The answer to a reading as `generate` gives it; raises PromptError for anything else."""
+        if isinstance(prompt, str):
+            raise PromptError(f"{self.host}: only chats are passed on; ask it for a completion")
+        if asked := [name for name, value in asdict(how).items() if value != DEFAULTS[name]]:
+            raise PromptError(f"{', '.join(asked)}: not passed on to {self.host}; ask it itself")
+        for piece in self.generate(prompt, cancel):
+            yield Written(piece) if isinstance(piece, str) else piece
 
     def forget(self, document_id: str) -> int:
         """Nothing of ours is kept there: 0 snapshots forgotten."""

@@ -1,15 +1,19 @@
 """The API's wire types. An option that is not here is an error, never ignored."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app.library import Collection, DocumentRow
+from app.model_types import Writing
 from app.types import Answer, AnswerMode, RetrievedPassage
 
 MESSAGES = 200
 CHARACTERS = 200_000
+CHOICES = 8  # texts for one prompt
+STOPS = 16
+STOP_CHARACTERS = 200
 
 
 class Strict(BaseModel):
@@ -38,14 +42,90 @@ class StreamOptions(Strict):
     include_usage: bool = False
 
 
-class ChatRequest(Strict):
-    """POST /v1/chat/completions."""
+class WritingOptions(Strict):
+    """What both kinds of completion know; the last five of the first block are not OpenAI's."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MESSAGES)
-    documents: list[ChatDocument] = Field(default_factory=list, max_length=MESSAGES)
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    stop: str | list[str] | None = None
+    logit_bias: dict[int, float] | None = None
+    n: int = Field(default=1, ge=1, le=CHOICES)
+    top_k: int | None = Field(default=None, ge=1)
+    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
+    repetition_penalty: float = Field(default=1.0, gt=0.0, le=10.0)
+    stop_token_ids: list[int] = Field(default_factory=list, max_length=STOPS)
+
+    user: str = Field(default="", max_length=200)  # users take turns
     stream: bool = False
     stream_options: StreamOptions | None = None
+
+    @field_validator("stop")
+    @classmethod
+    def _stop_strings(cls, given: str | list[str] | None) -> tuple[str, ...]:
+        stops = (given,) if isinstance(given, str) else tuple(given or ())
+        if len(stops) > STOPS or not all(0 < len(stop) <= STOP_CHARACTERS for stop in stops):
+            raise ValueError(f"at most {STOPS} texts of 1 to {STOP_CHARACTERS} characters")
+        return stops
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _biases(cls, given: dict[int, float] | None) -> dict[int, float]:
+        if not all(abs(bias) <= 100 for bias in (given or {}).values()):
+            raise ValueError("each bias lies between -100 and 100")
+        return given or {}
+
+    def writing(self) -> Writing:
+        """The options as the model takes them."""
+        return Writing(
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            logit_bias=self.logit_bias or {},
+            seed=self.seed,
+            stop=tuple(self.stop or ()),
+            stop_ids=tuple(self.stop_token_ids),
+        )
+
+
+class ChatRequest(WritingOptions):
+    """POST /v1/chat/completions."""
+
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MESSAGES)
+    documents: list[ChatDocument] = Field(default_factory=list, max_length=MESSAGES)
+    max_completion_tokens: int | None = Field(default=None, ge=1)  # OpenAI's newer name
+    logprobs: bool = False
+    top_logprobs: int = Field(default=0, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _fit(self) -> "ChatRequest":
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs")
+        if self.max_tokens and self.max_completion_tokens:
+            raise ValueError("max_tokens and max_completion_tokens are one option; give one")
+        return self
+
+    def writing(self) -> Writing:
+        """The options as the model takes them."""
+        logprobs = self.top_logprobs if self.logprobs else None
+        limit = self.max_tokens or self.max_completion_tokens
+        return replace(super().writing(), logprobs=logprobs, max_tokens=limit)
+
+
+class CompletionRequest(WritingOptions):
+    """POST /v1/completions: what follows a text."""
+
+    prompt: str = Field(min_length=1, max_length=CHARACTERS)
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    def writing(self) -> Writing:
+        """The options as the model takes them."""
+        return replace(super().writing(), logprobs=self.logprobs)
 
 
 class Turn(Strict):

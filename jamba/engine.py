@@ -1,6 +1,8 @@
 """Requests in, tokens out: one thread owns the model and serves all requests step by step."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
@@ -20,7 +22,21 @@ from jamba.snapshots import MissReason, SnapshotStore
 from jamba.state import SequenceState, state_bytes
 from jamba.weights import fingerprint
 
+NOTHING = SamplingParams(max_tokens=1, allowed=lambda made: ())  # ends when the prompt is read
+PROGRESS_S = 0.2
+
 Logits = dict[Request, Array]  # (V,) each, of those whose next token is to be chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A text that was read, and the state that was kept of it."""
+
+    tokens: int
+    cached_tokens: int  # restored instead of read
+    restored_from: str  # "none" | "memory" | "disk"
+    bytes: int  # of the state with all that it goes on from
+    seconds: float
 
 
 class Engine:
@@ -106,6 +122,42 @@ class Engine:
             yield from request.tokens()
         finally:
             self.cancel(request)
+
+    def read(
+        self,
+        prompt_ids: Sequence[int],
+        name: str,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Kept:
+        """Read a long text once and keep its state, tagged `name`, on disk where there is a folder.
+
+        Prompts that begin with these tokens go on from there, in later processes too.
+        `on_progress` gets the number of tokens read, now and then. Raises JambaError where there
+        are no snapshots or their budget is too small for the state, and as `submit` does.
+        """
+        if self.snapshots is None:
+            raise JambaError("reading keeps a state; make the engine with a SnapshotStore")
+        request = self.submit(prompt_ids, NOTHING, tags=[name])
+        began = request.submitted_at
+        try:
+            while not request.wait(PROGRESS_S):
+                if on_progress is not None:
+                    on_progress(request.read)
+        finally:  # whoever is interrupted here reads no further
+            self.cancel(request)
+        list(request.tokens())  # raises what went wrong
+        self.snapshots.flush()
+        size = self.snapshots.size(self._fingerprint, request.prompt)
+        if size is None:
+            raise JambaError(
+                f"the state after {len(request.prompt)} tokens was not kept: it takes more than "
+                f"the budget of {self.snapshots.max_bytes} bytes, or it was forgotten meanwhile"
+            )
+        metrics = request.metrics
+        seconds = time.perf_counter() - began
+        return Kept(
+            metrics.prompt_tokens, metrics.cached_tokens, metrics.restored_from, size, seconds
+        )
 
     def cancel(self, request: Request, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """End a request, waiting or running; nothing happens where it has ended.

@@ -80,6 +80,10 @@ class Request:
         """Whether there is nothing more to do for it."""
         return self._stopped.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, at most so long; whether it has come."""
+        return self._stopped.wait(seconds)
+
     @property
     def length(self) -> int:
         """Tokens of prompt and answer so far."""

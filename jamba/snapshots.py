@@ -166,6 +166,17 @@ class SnapshotStore:
             node.used_at = self._clock
             self._shrink(node)
 
+    def size(self, fingerprint: str, prompt: Sequence[int]) -> int | None:
+        """Bytes of the snapshot after exactly this prompt, its keys and values included."""
+        tokens = as_bytes(prompt)
+        with self._lock:
+            for node in self._root(fingerprint).beginnings(tokens):
+                if node.end == len(prompt) and node.recurrent is not None:
+                    return node.state_bytes + sum(
+                        n.total_bytes - n.state_bytes for n in node.path()
+                    )
+            return None
+
     def flush(self) -> None:
         """Write what is new to the folder; slow: not for a thread that makes tokens."""
         if self._folder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jamba.sequence import FinishReason
@@ -41,28 +42,38 @@ class IncrementalText:
         return text[len(known) :]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text, and how many of the request's tokens it took beside those of earlier pieces."""
+
+    text: str
+    tokens: int
+    is_stop: bool = False  # a stop string followed; the engine may have been ahead of the text
+
+
 def stream_text(
     engine: Engine, request: Request, decoder: IncrementalText, stop: Sequence[str] = ()
-) -> Iterator[str]:
+) -> Iterator[Piece]:
     """The text of a request as it is made, up to the first of the `stop` strings.
 
     Text that may be the beginning of a stop string waits until it is clear that it is not. A stop
-    string ends the request with finish_reason "stop".
+    string ends the request with finish_reason "stop". The last piece may be without text.
     """
-    held = ""
+    held, tokens = "", 0
     for token in engine.stream(request):
-        held += decoder.push(token)
+        held, tokens = held + decoder.push(token), tokens + 1
         end = min((at for at in map(held.find, stop) if at >= 0), default=None)
         if end is not None:
             engine.cancel(request, FinishReason.STOP)
-            yield from [held[:end]] if end else []
+            yield Piece(held[:end], tokens, is_stop=True)
             return
         sure = len(held) - _begun(held, stop)
         if sure:
-            yield held[:sure]
-            held = held[sure:]
-    if held := held + decoder.finish():
-        yield held
+            yield Piece(held[:sure], tokens)
+            held, tokens = held[sure:], 0
+    held += decoder.finish()
+    if held or tokens:
+        yield Piece(held, tokens)
 
 
 def _begun(text: str, stop: Sequence[str]) -> int:

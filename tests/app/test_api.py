@@ -10,9 +10,9 @@ import openai
 import pytest
 import uvicorn
 
-from app.api import completion
+from app.completions import CHAT, completion
 from app.library import Library
-from app.model_types import Finished
+from app.model_types import Finished, Written
 from app.sample import sample_files
 from app.security import access_for
 from app.server import build_app
@@ -201,7 +201,8 @@ def test_the_openai_client_lists_and_chats(client):
 
 def test_an_answer_that_was_cut_off_says_so():
     end = Finished(CacheUse(50, 32, "memory"), stopped=False, tokens=7, cut_off=True)
-    made = completion("tiny", ["It ", "is", end])
+    pieces = iter([Written("It "), Written("is"), end])
+    made = completion({"model": "tiny"}, CHAT, [pieces])
     assert made["choices"][0]["finish_reason"] == "length"
     assert made["choices"][0]["message"]["content"] == "It is"
     assert (made["usage"]["completion_tokens"], made["usage"]["total_tokens"]) == (7, 57)
@@ -223,8 +224,8 @@ def test_the_openai_client_is_told_what_is_not_there(client):
     with pytest.raises(openai.NotFoundError, match="no model 'gpt-9'"):
         client.chat.completions.create(model="gpt-9", messages=messages)
     model = client.models.list().data[0].id
-    with pytest.raises(openai.BadRequestError, match="top_p: unknown option"):
-        client.chat.completions.create(model=model, messages=messages, top_p=0.5)
+    with pytest.raises(openai.BadRequestError, match="presence_penalty: unknown option"):
+        client.chat.completions.create(model=model, messages=messages, presence_penalty=0.5)
     with pytest.raises(openai.BadRequestError, match="role"):
         client.chat.completions.create(model=model, messages=[{"role": "system", "content": "x"}])
     twice = [*messages, *messages]

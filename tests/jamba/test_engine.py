@@ -233,6 +233,33 @@ def test_prompts_that_cannot_be_served(engine, prompt, more, said):
         engine.submit(prompt, **more)
 
 
+def test_reading_keeps_a_state_to_go_on_from(model, tmp_path):
+    seen = []
+    with Engine(model, SnapshotStore(folder=tmp_path), Limits(chunk=1)) as engine:
+        kept = engine.read(PROMPT * 8, "book", on_progress=seen.append)
+        assert (kept.tokens, kept.cached_tokens) == (128, 0)
+        assert kept.bytes > 0
+        assert seen == sorted(seen)
+        expected, request = answer(engine, [*PROMPT * 8, 5, 6])
+        assert request.metrics.cached_tokens == 128
+    with Engine(model, SnapshotStore(folder=tmp_path)) as engine:  # as a later process
+        again = engine.read(PROMPT * 8, "book")
+        assert (again.cached_tokens, again.restored_from, again.bytes) == (128, "disk", kept.bytes)
+        tokens, request = answer(engine, [*PROMPT * 8, 5, 6])
+        assert (tokens, request.metrics.cached_tokens) == (expected, 130)
+        assert engine.snapshots.forget("book") == 2
+
+
+def test_reading_says_what_it_cannot_keep(model):
+    with Engine(model) as engine, pytest.raises(JambaError, match="SnapshotStore"):
+        engine.read(PROMPT, "book")
+    with Engine(model, SnapshotStore(max_bytes=10)) as engine:
+        with pytest.raises(JambaError, match="budget of 10 bytes"):
+            engine.read(PROMPT, "book")
+        with pytest.raises(JambaError, match="empty"):
+            engine.read([], "book")
+
+
 def test_unknown_parameters_are_errors(engine):
     with pytest.raises(TypeError, match="temprature"):
         SamplingParams(temprature=1.0)
