@@ -99,6 +99,7 @@ def _load_model(settings: Settings) -> "LanguageModel":
         prompt_tokens=settings.prompt_tokens,
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
+        quantisation=settings.quantisation,
     )
 
 

@@ -19,6 +19,7 @@ from app.prompt import (
     question_text,
 )
 from app.types import CacheUse
+from jamba.config import Quantisation
 
 if TYPE_CHECKING:
     from jamba.chat import ChatPrompt
@@ -44,13 +45,14 @@ class LocalModel:
         prompt_tokens: int,
         answer_tokens: int,
         snapshot_bytes: int,
+        quantisation: Quantisation = Quantisation.NONE,
     ) -> None:
         import jamba
         from jamba.chat import load_tokenizer
 
         try:
             self._tokenizer = load_tokenizer(folder)
-            model = jamba.load_model(folder)
+            model = jamba.load_model(folder, quantisation=quantisation)
         except (jamba.JambaError, OSError) as error:
             raise ModelError(f"{name}: {error}") from None
         self.name, self.notice = name, notice

@@ -7,6 +7,7 @@ from threading import Event as Flag
 
 from app.model_types import Finished, LanguageModel, ModelError, Writing, Written
 from app.prompt import Reading
+from jamba.config import Quantisation
 
 __all__ = ["BUNDLED", "LanguageModel", "MissingModel", "ModelError", "resolve"]
 
@@ -26,15 +27,19 @@ def resolve(
     prompt_tokens: int = 2048,
     answer_tokens: int = 256,
     snapshot_mb: int = 1024,
+    quantisation: Quantisation = Quantisation.NONE,
 ) -> LanguageModel:
     """The model that `model` names; None is the bundled checkpoint.
 
-    A prompt takes at most `prompt_tokens`, an answer `answer_tokens`, cached states `snapshot_mb`.
+    A prompt takes at most `prompt_tokens`, an answer `answer_tokens`, cached states `snapshot_mb`;
+    what `quantisation` names of a local model is held in int8.
     A hub id that is not in the local cache is downloaded: the person named it. Raises ModelError.
     """
     if model is not None and model.startswith(("http://", "https://")):
         from app.remote_model import RemoteModel
 
+        if quantisation is not Quantisation.NONE:
+            raise ModelError(f"{model}: a server quantises by itself; take out 'quantisation'")
         return RemoteModel(model, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
     folder = _bundled() if model is None else _folder(model)
     if folder is None:
@@ -48,6 +53,7 @@ def resolve(
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
         snapshot_bytes=snapshot_mb * MEGABYTE,
+        quantisation=quantisation,
     )
 
 

@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from app.types import AnswerMode, OrbweaverError
+from jamba.config import Quantisation
 
 CONFIG_FILE = Path("orbweaver.toml")  # read from the working folder
 PREFIX = "ORBWEAVER_"
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     password: SecretStr | None = None  # for the page and the API; none is needed on loopback
     allow_open: bool = False  # bind beyond loopback without a password
     model: str | None = None  # a folder, a hub id or a URL; None is the bundled checkpoint
+    quantisation: Quantisation = Quantisation.NONE  # what of a local model is held in int8
     encoder: str | None = None  # a folder or a hub id; None is the packaged MiniLM
     mode: Literal[AnswerMode.QUOTE, AnswerMode.FREE] = AnswerMode.QUOTE
     k: int = Field(default=4, ge=1, le=50)  # passages an answer is made from

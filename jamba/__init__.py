@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "JambaConfig": "config",
     "JambaError": "config",
+    "Quantisation": "config",
     "Jamba": "model",
     "load_model": "weights",
     "save_model": "weights",

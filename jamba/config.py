@@ -4,12 +4,25 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 
 class JambaError(Exception):
     """Base of every error here; the message says what, where and what to do next."""
+
+
+class Quantisation(StrEnum):
+    """Which matrices are held in int8 with one scale for each output channel (jamba/quantise.py).
+
+    Norms, routers, convolutions and what makes the steps of the scan stay in float32 always.
+    """
+
+    NONE = "none"
+    EXPERTS = "experts-int8"  # the experts' three matrices: ExpertsInt8 of arXiv 2408.12570
+    MLPS = "mlps-int8"  # those and dense feed-forwards
+    ALL = "int8"  # every large matrix: projections, embedding and head, too
 
 
 # What files of other ages and libraries hold that changes no logit.

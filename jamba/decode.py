@@ -2,7 +2,8 @@
 
 What a token costs is reading the weights; numba reads them faster than torch does, several
 sequences share one reading, and one kernel does what many small tensor operations would. The
-weights are the model's own, not copies. B sequences, H hidden size, D Mamba channels.
+weights are the model's own, float32 or int8, not copies. B sequences, H hidden size, D Mamba
+channels.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from jamba.experts import MLP, MixtureOfExperts
 from jamba.kernels import decode as kernels
 from jamba.kernels.cpu import LOG2_E
 from jamba.model import Attention, Jamba, Layer, Mamba
+from jamba.quantise import Int8Embedding, Int8Linear
 from jamba.state import AttentionState, MambaState, SequenceState
 
 Array = NDArray[np.float32]
@@ -28,12 +30,12 @@ class Decoder:
     """Steps of one model. Kernels use one core where the model is small, else all of them."""
 
     def __init__(self, model: Jamba) -> None:
-        self._embedding = _array(model.model.embed_tokens.weight)
+        self._embedding = _Matrix(model.model.embed_tokens)
         self._layers = [_LayerStep(layer) for layer in model.model.layers]
         self._norm = _Norm(model.model.final_layernorm)
         tied = model.config.tie_word_embeddings
-        self._head = self._embedding if tied else _array(model.lm_head.weight)
-        size = sum(parameter.nbytes for parameter in model.parameters())
+        self._head = self._embedding if tied else _Matrix(model.lm_head)
+        size = sum(tensor.nbytes for tensor in model.state_dict().values())
         self._threads = 1 if size < ONE_CORE_BYTES else numba.config.NUMBA_NUM_THREADS
 
     def step(self, tokens: Sequence[int], states: Sequence[SequenceState]) -> Array:
@@ -44,15 +46,41 @@ class Decoder:
         threads = numba.get_num_threads()
         numba.set_num_threads(min(threads, self._threads))
         try:
-            x = self._embedding[np.asarray(tokens)]  # (B, H), the residual stream
+            x = self._embedding.rows(np.asarray(tokens))  # (B, H), the residual stream
             layers = zip(*(state.layers for state in states), strict=True)
             for layer, layer_states in zip(self._layers, layers, strict=True):
                 layer.add(x, layer_states)
             for state in states:
                 state.length += 1
-            return _product(self._head, _NONE, self._norm(x))
+            return self._head(self._norm(x))
         finally:
             numba.set_num_threads(threads)
+
+
+class _Matrix:
+    """The weights (R, K) of a module, with what it has of a bias and of scales (R,)."""
+
+    def __init__(self, module: nn.Linear | nn.Embedding | Int8Linear | Int8Embedding) -> None:
+        self.weight = _array(module.weight)
+        self.scale = _array(getattr(module, "scale", None))
+        self._bias = _array(getattr(module, "bias", None))
+
+    def __call__(self, x: Array) -> Array:
+        """x (B, K) times the transpose: (B, R)."""
+        out = np.zeros((len(x), len(self.weight)), np.float32)
+        self.add(x, out)
+        return out
+
+    def add(self, x: Array, out: Array) -> None:
+        """Add the product of x (B, K) to out (B, R)."""
+        kernels.add_product(self.weight, self.scale, x, out)
+        if self._bias.size:
+            out += self._bias
+
+    def rows(self, places: NDArray[np.int64]) -> Array:
+        """Rows of the matrix (B, K), a copy."""
+        chosen: Array = self.weight[places]
+        return chosen * self.scale[places, None] if self.scale.size else chosen
 
 
 class _Norm:
@@ -86,19 +114,17 @@ class _LayerStep:
 
 class _MambaStep:
     def __init__(self, mamba: Mamba) -> None:
-        self._in, self._in_bias = _array(mamba.in_proj.weight), _array(mamba.in_proj.bias)
+        self._in, self._x = _Matrix(mamba.in_proj), _Matrix(mamba.x_proj)
+        self._dt, self._out = _Matrix(mamba.dt_proj), _Matrix(mamba.out_proj)
         self._conv, self._conv_bias = _array(mamba.conv1d.weight)[:, 0], _array(mamba.conv1d.bias)
-        self._x = _array(mamba.x_proj.weight)
-        self._dt, self._dt_bias = _array(mamba.dt_proj.weight), _array(mamba.dt_proj.bias)
         self._A2 = -np.exp(_array(mamba.A_log)) * LOG2_E
         self._D = _array(mamba.D)
-        self._out, self._out_bias = _array(mamba.out_proj.weight), _array(mamba.out_proj.bias)
         self._norms = [_Norm(n) for n in (mamba.dt_layernorm, mamba.b_layernorm, mamba.c_layernorm)]
         ends = np.cumsum(mamba.sizes).tolist()
         self._spans = [slice(end - size, end) for size, end in zip(mamba.sizes, ends, strict=True)]
 
     def add(self, x: Array, states: States, out: Array) -> None:
-        both = _product(self._in, self._in_bias, x)
+        both = self._in(x)
         inner, gate = both[:, : self._D.size], both[:, self._D.size :]  # (B, D) each
         mixed, y = np.empty((2, *inner.shape), np.float32)
         for b, state in enumerate(states):
@@ -106,26 +132,26 @@ class _MambaStep:
                 raise AssertionError("a Mamba layer with another layer's state")
             window = state.window[0].numpy()
             kernels.conv_step(inner[b], window, self._conv, self._conv_bias, mixed[b])
-        parts = _product(self._x, _NONE, mixed)
+        parts = self._x(mixed)
         dt, B, C = (
             norm(parts[:, span]) for norm, span in zip(self._norms, self._spans, strict=True)
         )
-        dt = _product(self._dt, self._dt_bias, dt)
+        dt = self._dt(dt)
         for b, state in enumerate(states):
             ssm = state.ssm[0].numpy()  # type: ignore[union-attr]  # checked above
             kernels.scan_step(mixed[b], gate[b], dt[b], self._A2, B[b], C[b], self._D, ssm, y[b])
-        kernels.add_product(self._out, self._out_bias, y, out)
+        self._out.add(y, out)
 
 
 class _AttentionStep:
     def __init__(self, attention: Attention) -> None:
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._projections = [_array(projection.weight) for projection in projections]
-        self._out = _array(attention.o_proj.weight)
+        self._projections = [_Matrix(projection) for projection in projections]
+        self._out = _Matrix(attention.o_proj)
         self._size = attention.head_size
 
     def add(self, x: Array, states: States, out: Array) -> None:
-        q, k, v = (_product(w, _NONE, x).reshape(len(x), -1, self._size) for w in self._projections)
+        q, k, v = (w(x).reshape(len(x), -1, self._size) for w in self._projections)
         mixed = np.empty_like(q)  # (B, heads, head size)
         for b, state in enumerate(states):
             if not isinstance(state, AttentionState):
@@ -133,30 +159,31 @@ class _AttentionStep:
             state.append(_one_token(k[b]), _one_token(v[b]))
             keys, values = state.keys[0].numpy(), state.values[0].numpy()
             kernels.attend(q[b], keys, values, state.length, mixed[b])
-        kernels.add_product(self._out, _NONE, mixed.reshape(len(x), -1), out)
+        self._out.add(mixed.reshape(len(x), -1), out)
 
 
 class _MLPStep:
     def __init__(self, mlp: MLP) -> None:
-        self._gate, self._up = _array(mlp.gate_proj.weight), _array(mlp.up_proj.weight)
-        self._down = _array(mlp.down_proj.weight)
+        self._gate, self._up = _Matrix(mlp.gate_proj), _Matrix(mlp.up_proj)
+        self._down = _Matrix(mlp.down_proj)
 
     def add(self, x: Array, out: Array) -> None:
-        inner = np.empty((len(x), len(self._gate)), np.float32)
-        kernels.gated_product(self._gate, self._up, x, inner)
-        kernels.add_product(self._down, _NONE, inner, out)
+        gate, up = self._gate, self._up
+        inner = np.empty((len(x), len(gate.weight)), np.float32)
+        kernels.gated_product(gate.weight, gate.scale, up.weight, up.scale, x, inner)
+        self._down.add(inner, out)
 
 
 class _ExpertsStep:
     def __init__(self, block: MixtureOfExperts) -> None:
         self._top_k = block.top_k
-        self._router = _array(block.router.weight)
+        self._router = _Matrix(block.router)
         self._experts = [_MLPStep(expert) for expert in block.experts]
 
     def add(self, x: Array, out: Array) -> None:
         weights = np.empty((len(x), self._top_k), np.float32)
         chosen = np.empty((len(x), self._top_k), np.int64)
-        kernels.route(_product(self._router, _NONE, x), weights, chosen)
+        kernels.route(self._router(x), weights, chosen)
         for index in np.unique(chosen):  # each expert is read once, for all who chose it
             rows, rank = np.nonzero(chosen == index)
             made = np.zeros((len(rows), x.shape[1]), np.float32)
@@ -164,7 +191,7 @@ class _ExpertsStep:
             out[rows] += weights[rows, rank, None] * made
 
 
-_NONE = np.empty(0, np.float32)  # an absent bias
+_NONE = np.empty(0, np.float32)  # an absent bias or scale
 
 
 def _array(parameter: Tensor | None) -> Array:
@@ -173,12 +200,6 @@ def _array(parameter: Tensor | None) -> Array:
         return _NONE
     array: Array = parameter.detach().contiguous().numpy()
     return array
-
-
-def _product(weight: Array, bias: Array, x: Array) -> Array:
-    out = np.zeros((len(x), len(weight)), np.float32)
-    kernels.add_product(weight, bias, x, out)
-    return out
 
 
 def _one_token(heads: Array) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from jamba.config import JambaConfig, JambaError
 from jamba.experts import MLP, MixtureOfExperts
+from jamba.quantise import product
 from jamba.scan import selective_scan
 from jamba.state import AttentionState, MambaState, SequenceState
 
@@ -181,8 +182,9 @@ class Jamba(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of hidden states (..., H)."""
-        tied = self.config.tie_word_embeddings
-        return F.linear(hidden, self.model.embed_tokens.weight if tied else self.lm_head.weight)
+        if self.config.tie_word_embeddings:
+            return product(hidden, self.model.embed_tokens)
+        return self.lm_head(hidden)
 
     def forward(
         self, ids: Tensor, state: SequenceState | None = None, reset: Tensor | None = None

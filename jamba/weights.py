@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from jamba.config import JambaError, load_config
+from jamba.config import JambaConfig, JambaError, Quantisation, load_config
+from jamba.memory import check_memory
 from jamba.model import Jamba
+from jamba.quantise import Int8Embedding, Int8Linear, prepare, quantise
 
 SINGLE = "model.safetensors"
 SHARDED = "model.safetensors.index.json"
+EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
 SHOWN = 5  # tensor names in an error message
 
 
-def load_model(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Jamba:
+def load_model(
+    path: str | Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    quantisation: Quantisation = Quantisation.NONE,
+) -> Jamba:
     """Load a folder with config.json and safetensors, ready to answer (evaluation, no gradients).
 
-    Raises JambaError where the architecture is another one, a tensor is missing, unexpected or
-    misshapen, or the device or dtype is one this engine does not run.
+    Float32 weights are mapped from the file, others converted one tensor at a time; matrices that
+    `quantisation` names are turned into int8 as they are read. Raises JambaError where the
+    architecture is another one, memory does not suffice, a tensor is missing, unexpected,
+    misshapen or (where quantised) not finite, or this engine does not run the device or dtype.
     """
     folder = Path(path)
     if torch.device(device).type != "cpu":
@@ -35,11 +46,17 @@ def load_model(path: str | Path, device: str = "cpu", dtype: torch.dtype = torch
             "products are many times slower than those of float32; use torch.float32"
         )
     config = load_config(folder)
+    quantisation = Quantisation(quantisation)
+    check_memory(folder, config, quantisation)
     with torch.device("meta"):
         model = Jamba(config)
-    tensors = dict(_read_tensors(folder))
-    _drop_tied_head(tensors, config.tie_word_embeddings, folder)
-    _check(tensors, model.state_dict(), folder)
+    _check_shapes(folder, model)
+    prepare(model, quantisation)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in _read_tensors(folder):
+        tensors |= _held(model, name, tensor, quantisation)
+    if config.tie_word_embeddings:
+        _drop_spare_head(tensors, folder)
     model.load_state_dict(tensors, assign=True)
     model.requires_grad_(False).eval()
     return model
@@ -73,16 +90,34 @@ def _publish(partial: Path, final: Path) -> None:
 
 
 def _read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the checkpoint, converted to float32 where it is stored otherwise."""
+    """Every tensor of the checkpoint, as it is stored and mapped from its file."""
     for shard, names in _shards(folder).items():
-        try:
-            with safe_open(shard, framework="pt") as file:
-                for name in names or file.keys():
-                    yield name, file.get_tensor(name).float()
-        except FileNotFoundError:
-            raise JambaError(f"{shard}: no such file; the checkpoint is incomplete") from None
-        except (SafetensorError, OSError) as error:
-            raise JambaError(f"{shard}: not readable as safetensors ({error})") from error
+        with _opened(shard) as file:
+            for name in names or file.keys():
+                yield name, file.get_tensor(name)
+
+
+@contextmanager
+def _opened(shard: Path) -> Iterator[Any]:
+    try:
+        with safe_open(shard, framework="pt") as file:
+            yield file
+    except FileNotFoundError:
+        raise JambaError(f"{shard}: no such file; the checkpoint is incomplete") from None
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch's, where mapping it fails
+        raise JambaError(f"{shard}: not readable as safetensors ({error})") from error
+
+
+def _held(model: Jamba, name: str, tensor: Tensor, quantisation: Quantisation) -> dict[str, Tensor]:
+    """What the model keeps of one tensor of the checkpoint, under the names of its state."""
+    owner, _, kind = name.rpartition(".")
+    module = model.get_submodule(EMBEDDING if _is_spare_head(model.config, name) else owner)
+    if kind == "weight" and isinstance(module, Int8Linear | Int8Embedding):
+        weight, scale = quantise(tensor, name)
+        return {name: weight, f"{owner}.scale": scale}
+    # A view would keep its whole file in memory, of which int8 needs nothing more.
+    is_mapped = quantisation is not Quantisation.NONE and tensor.dtype == torch.float32
+    return {name: tensor.clone() if is_mapped else tensor.float()}
 
 
 def _shards(folder: Path) -> dict[Path, list[str] | None]:
@@ -102,27 +137,38 @@ def _shards(folder: Path) -> dict[Path, list[str] | None]:
     return shards
 
 
-def _drop_tied_head(tensors: dict[str, Tensor], tied: bool, folder: Path) -> None:
+def _is_spare_head(config: JambaConfig, name: str) -> bool:
     """Some tied checkpoints store the head once more; it must then be the embedding."""
-    head = tensors.get("lm_head.weight")
-    if not tied or head is None:
-        return
-    if not torch.equal(head, tensors.get("model.embed_tokens.weight", head[:0])):
-        raise JambaError(
-            f"{folder}: tie_word_embeddings is true, but lm_head.weight is another matrix"
-        )
-    del tensors["lm_head.weight"]
+    return config.tie_word_embeddings and name == f"{HEAD}.weight"
 
 
-def _check(tensors: Mapping[str, Tensor], expected: Mapping[str, Any], folder: Path) -> None:
-    """Raise one JambaError that names what is missing, unexpected and misshapen."""
+def _drop_spare_head(tensors: dict[str, Tensor], folder: Path) -> None:
+    for kind in ("weight", "scale"):
+        head = tensors.pop(f"{HEAD}.{kind}", None)
+        if head is not None and not torch.equal(head, tensors[f"{EMBEDDING}.{kind}"]):
+            raise JambaError(
+                f"{folder}: tie_word_embeddings is true, but lm_head.weight is another matrix"
+            )
+
+
+def _check_shapes(folder: Path, model: Jamba) -> None:
+    """Raise one JambaError that names what is missing, unexpected and misshapen in the files."""
+    found: dict[str, tuple[int, ...]] = {}
+    for shard, names in _shards(folder).items():
+        with _opened(shard) as file:
+            for name in names or file.keys():
+                found[name] = tuple(file.get_slice(name).get_shape())
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in found:
+        if _is_spare_head(model.config, name):
+            expected[name] = expected[f"{EMBEDDING}.weight"]
     problems = {
-        "missing": sorted(expected.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
         "misshapen": [
-            f"{name} {tuple(tensors[name].shape)} instead of {tuple(shaped.shape)}"
-            for name, shaped in sorted(expected.items())
-            if name in tensors and tensors[name].shape != shaped.shape
+            f"{name} {found[name]} instead of {shape}"
+            for name, shape in sorted(expected.items())
+            if found.get(name, shape) != shape
         ],
     }
     said = [f"{kind} {_some(names)}" for kind, names in problems.items() if names]

@@ -63,6 +63,7 @@ def _model(settings: "Settings") -> "LanguageModel":
         prompt_tokens=settings.prompt_tokens,
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
+        quantisation=settings.quantisation,
     )
     if model.notice:
         say(model.notice)

@@ -1,7 +1,8 @@
 """Numba kernels for one token of each of B sequences: every matrix is read once, by all cores.
 
-Arrays are C-contiguous float32; conventions as in jamba/kernels/cpu.py. An absent bias is an array
-of length 0. A row of a batch meets the same additions in the same order whatever the other rows
+Arrays are C-contiguous float32; conventions as in jamba/kernels/cpu.py. Weights may be int8 with a
+scale for each row, and are then converted as they are read. An absent scale or bias is an array of
+length 0. A row of a batch meets the same additions in the same order whatever the other rows
 are, so a sequence gets the same bits in any company.
 """
 
@@ -24,50 +25,52 @@ def dot(row, x):  # type: ignore[no-untyped-def]
     """Inner product of two vectors of one length."""
     total = np.float32(0.0)
     for k in range(x.size):
-        total += row[k] * x[k]
+        total += np.float32(row[k]) * x[k]
     return total
 
 
 @compiled
-def add_product(weight, bias, x, out):  # type: ignore[no-untyped-def]
-    """out += x @ weight.T + bias; weight (R, K), x (B, K), out (B, R)."""
+def add_product(weight, scale, x, out):  # type: ignore[no-untyped-def]
+    """out += (x @ weight.T) * scale; weight (R, K), scale (R,), x (B, K), out (B, R)."""
     R, K = weight.shape
     for block in prange((R + 3) // 4):
         r = 4 * block
         if r + 4 > R:
             for last in range(r, R):
+                s0 = scale[last] if scale.size else ONE
                 for b in range(x.shape[0]):
-                    out[b, last] += dot(weight[last], x[b])
+                    out[b, last] += dot(weight[last], x[b]) * s0
         else:  # four rows together load x once
             w0, w1, w2, w3 = weight[r], weight[r + 1], weight[r + 2], weight[r + 3]
+            s0 = s1 = s2 = s3 = ONE
+            if scale.size:
+                s0, s1, s2, s3 = scale[r], scale[r + 1], scale[r + 2], scale[r + 3]
             for b in range(x.shape[0]):
                 x_b = x[b]
                 t0 = t1 = t2 = t3 = np.float32(0.0)
                 for k in range(K):
-                    t0 += w0[k] * x_b[k]
-                    t1 += w1[k] * x_b[k]
-                    t2 += w2[k] * x_b[k]
-                    t3 += w3[k] * x_b[k]
-                out[b, r] += t0
-                out[b, r + 1] += t1
-                out[b, r + 2] += t2
-                out[b, r + 3] += t3
-        if bias.size:
-            for b in range(x.shape[0]):
-                for each in range(r, min(r + 4, R)):
-                    out[b, each] += bias[each]
+                    t0 += np.float32(w0[k]) * x_b[k]
+                    t1 += np.float32(w1[k]) * x_b[k]
+                    t2 += np.float32(w2[k]) * x_b[k]
+                    t3 += np.float32(w3[k]) * x_b[k]
+                out[b, r] += t0 * s0
+                out[b, r + 1] += t1 * s1
+                out[b, r + 2] += t2 * s2
+                out[b, r + 3] += t3 * s3
 
 
 @compiled
-def gated_product(gate, up, x, out):  # type: ignore[no-untyped-def]
+def gated_product(gate, gate_scale, up, up_scale, x, out):  # type: ignore[no-untyped-def]
     """out = silu(x @ gate.T) * (x @ up.T); gate, up (R, K), x (B, K), out (B, R)."""
     for r in prange(gate.shape[0]):
+        s0 = gate_scale[r] if gate_scale.size else ONE
+        s1 = up_scale[r] if up_scale.size else ONE
         for b in range(x.shape[0]):
             opened = carried = np.float32(0.0)
             for k in range(x.shape[1]):
-                opened += gate[r, k] * x[b, k]
-                carried += up[r, k] * x[b, k]
-            out[b, r] = silu(opened) * carried
+                opened += np.float32(gate[r, k]) * x[b, k]
+                carried += np.float32(up[r, k]) * x[b, k]
+            out[b, r] = silu(opened * s0) * (carried * s1)
 
 
 @compiled_serial

@@ -7,8 +7,10 @@ import pytest
 from app.followup import Turn
 from app.local_model import LocalModel
 from app.model_types import Finished, ModelError
+from app.models import resolve
 from app.prompt import Reading
 from app.types import RetrievedPassage
+from jamba.config import Quantisation
 
 TEXTS = (
     "The Orchard Bridge was opened on 4 May 1911. Anna Kern designed it.",
@@ -100,3 +102,19 @@ def test_a_folder_without_weights(tmp_path):
             answer_tokens=8,
             snapshot_bytes=0,
         )
+
+
+def test_int8_weights_answer_too(model_folder):
+    settings = {"prompt_tokens": 800, "answer_tokens": 8, "snapshot_mb": 0}
+    small = resolve(str(model_folder), quantisation=Quantisation.ALL, **settings)
+    try:
+        text, end = read(small, Reading("Who designed it?", PASSAGES))
+    finally:
+        small.close()
+    assert text
+    assert 0 < (end.tokens or 0) <= 8
+
+
+def test_a_server_is_not_asked_to_quantise():
+    with pytest.raises(ModelError, match="quantisation"):
+        resolve("http://127.0.0.1:9/v1", quantisation=Quantisation.EXPERTS)

@@ -57,3 +57,14 @@ def test_the_key_of_a_remote_model_is_no_setting(monkeypatch):
 def test_settings_are_frozen():
     with pytest.raises(Exception, match="frozen"):
         load_settings().k = 9
+
+
+def test_quantisation_is_one_of_its_names(bare, monkeypatch):
+    from jamba.config import Quantisation
+
+    assert load_settings().quantisation is Quantisation.NONE
+    monkeypatch.setenv("ORBWEAVER_QUANTISATION", "experts-int8")
+    assert load_settings().quantisation is Quantisation.EXPERTS
+    monkeypatch.setenv("ORBWEAVER_QUANTISATION", "int4")
+    with pytest.raises(SettingsError, match="quantisation"):
+        load_settings()

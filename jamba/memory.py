@@ -1,0 +1,72 @@
+"""How much memory a model will take, counted from its config before a weight is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from jamba.config import JambaConfig, JambaError, Quantisation
+from jamba.model import Jamba
+from jamba.quantise import prepare
+from jamba.state import FIRST_CAPACITY, state_bytes
+
+CHUNK = 512  # tokens of a prompt that are read together, unless said otherwise
+FLOAT = 4  # bytes
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes."""
+
+    weights: int
+    state: int  # of one sequence
+    chunk: int  # the largest activations alive at once while a chunk of its prompt is read
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.state + self.chunk
+
+
+def estimate(
+    config: JambaConfig,
+    quantisation: Quantisation = Quantisation.NONE,
+    tokens: int = FIRST_CAPACITY,
+    chunk: int = CHUNK,
+) -> MemoryEstimate:
+    """What a model takes with one sequence of `tokens` tokens, read `chunk` at a time.
+
+    Weights and state are counted exactly, the activations of a chunk from above.
+    """
+    with torch.device("meta"):
+        model = Jamba(config)
+        prepare(model, quantisation)
+    return MemoryEstimate(
+        weights=sum(tensor.nbytes for tensor in model.state_dict().values()),
+        state=state_bytes(config, tokens),
+        chunk=chunk * _widest(config) * FLOAT,
+    )
+
+
+def check_memory(folder: Path, config: JambaConfig, quantisation: Quantisation) -> None:
+    """Raise JambaError where a model and one short sequence do not fit into what is free."""
+    import psutil
+
+    needed, free = estimate(config, quantisation).total, psutil.virtual_memory().available
+    if needed <= free:
+        return
+    smallest = estimate(config, Quantisation.ALL).total
+    raise JambaError(
+        f"{folder}: needs {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free; "
+        f"close other programs, choose a smaller model, or load it with every matrix in int8 "
+        f"(quantisation '{Quantisation.ALL}', {smallest / GIB:.1f} GiB)"
+    )
+
+
+def _widest(config: JambaConfig) -> int:
+    """Floats a token has alive at once in the layer that needs most, and in its residual."""
+    queries = config.num_attention_heads * config.head_size
+    mamba = 10 * config.inner_size + 2 * (config.dt_rank + 2 * config.mamba_d_state)
+    attention = 4 * queries + 4 * config.num_key_value_heads * config.head_size
+    feed_forward = 4 * config.intermediate_size + 2 * config.hidden_size
+    return max(mamba, attention, feed_forward) + 3 * config.hidden_size
