@@ -16,8 +16,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-slow check bench bench-jamba venv ocr dev chromium pins clean
 
+# Ctrl-C is how one leaves: the shell waits for the end, and make has no error to report.
 demo: venv ## install what is missing, build the sample collection once, serve the page
-	@exec $(PY) -m app demo
+	@trap : INT; $(PY) -m app demo; status=$$?; test $$status -eq 130 || exit $$status
 
 test: dev chromium ## everything that is quick (at most 12 minutes on two cores)
 	$(PYTEST) -m "not slow and not gpu"
