@@ -11,7 +11,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api import add_api
+from app.body_limit import BODY_BYTES, BodyLimit
 from app.library import NotFound
+from app.metrics import Measured, Metrics
 from app.sample import sample_files, sample_questions
 from app.security import COOKIE, SESSION_SECONDS, Access, Guard, Sessions, same_secret
 from app.service import Service
@@ -24,6 +26,7 @@ CLOSED_PATHS = (
     "/gradio_api/api/{rest:path}",
     "/gradio_api/run/{rest:path}",
 )
+UPLOAD_PATH = "/gradio_api/upload"
 UPLOAD_BYTES = 2**30  # what Gradio takes in; the library refuses files over its own limit by name
 
 
@@ -37,12 +40,16 @@ def build_app(service: Service, access: Access) -> FastAPI:
         service.close()
 
     app, sessions = FastAPI(lifespan=lifespan, openapi_url=None), Sessions()
+    metrics = Metrics(service.library)
     add_api(app, service)
+    app.get("/metrics")(lambda: Response(metrics.text(), media_type=metrics.media_type))
     _add_downloads(app, service)
     _add_sign_in(app, access, sessions)
     for path in CLOSED_PATHS:
         app.add_api_route(path, _nothing_here, methods=["GET", "POST", "PUT", "DELETE"])
     _mount_page(app, service)
+    app.add_middleware(BodyLimit, limit=BODY_BYTES, free={UPLOAD_PATH})
+    app.add_middleware(Measured, metrics=metrics)
     app.add_middleware(Guard, access=access, sessions=sessions)
     return app
 

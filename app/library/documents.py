@@ -83,6 +83,16 @@ class Documents(Collections):
         with self.read() as db:
             return [_row(row) for row in db.execute(sql, (state, limit))]
 
+    def counts(self) -> dict[State, int]:
+        """How many documents are in each state; none is 0."""
+        sql = (
+            "SELECT d.state, count(*) FROM documents d JOIN collections c"
+            " ON c.id = d.collection_id WHERE c.deleted = 0 GROUP BY d.state"
+        )
+        with self.read() as db:
+            found = {State(state): int(count) for state, count in db.execute(sql)}
+        return {state: found.get(state, 0) for state in State}
+
     def searchable(self, collection_id: int) -> list[str] | None:
         """The digests a search must keep to while something is being removed; None: no limit."""
         rows = self.documents(collection_id)

@@ -113,6 +113,16 @@ def test_a_file_over_the_limit_leaves_nothing(library, shelf):
     assert list((library.collection_path(shelf.id) / "files").iterdir()) == []
 
 
+def test_documents_are_counted_by_state(library, shelf):
+    library.add_file(shelf.id, "a.txt", io.BytesIO(b"a"))
+    row = library.add_file(shelf.id, "b.txt", io.BytesIO(b"b"))
+    library.advance(row.id, State.PARSING)
+    counts = library.counts()
+    assert (counts[State.QUEUED], counts[State.PARSING], counts[State.READY]) == (1, 1, 0)
+    library.delete_collection(shelf.id)
+    assert set(library.counts().values()) == {0}
+
+
 def test_a_document_goes_from_queued_to_ready(library, shelf):
     row = put(library, shelf)
     assert library.advance(row.id, State.READY) is False
