@@ -1,124 +1,138 @@
-"""Prefill, decode and first-token times of our engine beside transformers, alternating in one run.
+"""Prefill and decoding of our engine beside transformers and llama.cpp, alternating in one run.
 
-    python -m benchmarks.bench_jamba [--rounds 3] [--prompt 2048] [--tokens 32] [--json]
+    python -m benchmarks.bench_jamba [--models 52M 304M] [--rounds 3] [--tokens 64]
+                                     [--peers transformers llama.cpp] [--json]
 
-The model has 52 M parameters with seeded random weights: hidden 512, 8 layers of which one is
-attention, 4 experts (top 2) in every second layer, vocabulary 8192; float32.
+Two reference models with seeded random weights (benchmarks/reference_models.py), float32 and int8.
+Beside each median stands how close it is to the floor: operations over the measured rate of matrix
+products, bytes over the measured bandwidth.
 """
 
 import argparse
 import json
+import platform
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import jamba
+from benchmarks import floors, llama_cpp, peers
+from benchmarks.reference_models import MODELS, make
+from jamba.config import Quantisation
 from jamba.engine import Engine
-from jamba.model import Jamba, initialise
 from jamba.sampling import SamplingParams
 from jamba.snapshots import SnapshotStore
-from jamba.weights import load_model, save_model
+from jamba.weights import load_model
 
-CONFIG = jamba.JambaConfig(
-    vocab_size=8192,
-    hidden_size=512,
-    intermediate_size=1024,
-    num_hidden_layers=8,
-    num_attention_heads=8,
-    num_key_value_heads=2,
-    num_experts=4,
-)
+OURS, OURS_INT8 = "orbweaver", "orbweaver int8"
+THEIRS, LLAMA, LLAMA_Q8 = "transformers", "llama.cpp f32", "llama.cpp Q8_0"
+PROMPTS = {"52M": 2048, "304M": 512}  # tokens
 QUESTION = 32  # tokens behind a cached prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """How many times as fast one engine should be as another."""
+
+    model: str
+    phase: str
+    engine: str
+    peer: str
+    ratio: float
+
+
+AIMS = (
+    Aim("52M", "prefill", OURS, THEIRS, 4.0),
+    Aim("52M", "prefill", OURS, LLAMA, 1.3),
+    Aim("304M", "prefill", OURS, THEIRS, 2.0),
+    Aim("304M", "prefill", OURS, LLAMA, 1.1),
+    *(Aim(model, "decode", OURS, THEIRS, 3.5) for model in MODELS),
+    *(Aim(model, "decode", OURS, LLAMA, 1.0) for model in MODELS),
+    *(Aim(model, "decode", OURS_INT8, OURS, 2.0) for model in MODELS),
+    *(Aim(model, "decode", OURS_INT8, LLAMA_Q8, 1.0) for model in MODELS),
+)
 
 
 def main() -> None:
     """Run the rounds; print a table, or with --json one object."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--prompt", type=int, default=2048)
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--peers", nargs="*", default=["transformers", "llama.cpp"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), options.rounds, options.prompt, options.tokens)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        show(result)
-
-
-def measure(folder: Path, rounds: int, prompt: int, tokens: int) -> dict[str, Any]:
-    """Medians over the rounds, in tokens and seconds."""
-    model = Jamba(CONFIG)
-    initialise(model, seed=0)
-    save_model(model, folder)
-    ids = torch.randint(3, CONFIG.vocab_size, (prompt,), generator=torch.Generator().manual_seed(0))
-    runs = {"jamba": our_run(folder), "transformers": their_run(folder)}
-    for run in runs.values():
-        run(ids[:64].tolist(), 4)  # compiles and warms up
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            ttft, decode = run(ids.tolist(), tokens)
-            rates[name].append((prompt / ttft, (tokens - 1) / decode))
-    medians = {
-        name: {
-            "prefill_tokens_s": statistics.median(prefill for prefill, _ in pairs),
-            "decode_tokens_s": statistics.median(decode for _, decode in pairs),
-        }
-        for name, pairs in rates.items()
-    }
-    ratios = {key: medians["jamba"][key] / medians["transformers"][key] for key in medians["jamba"]}
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "prompt_tokens": prompt,
-        "generated_tokens": tokens,
-        "rounds": rounds,
+    machine = floors.measure()
+    results = {}
+    for name in options.models:
+        with tempfile.TemporaryDirectory() as folder:
+            make(name, Path(folder))
+            results[name] = measure(name, Path(folder), machine, options)
+    found = {
+        "machine": {"cpu": platform.processor() or platform.machine(), **asdict(machine)},
         "threads": torch.get_num_threads(),
-        **medians,
-        "ratios": ratios,
-        "cache": cached_times(folder, ids.tolist()),
+        "rounds": options.rounds,
+        "models": results,
+        "aims": [asdict(aim) | {"measured": reached(aim, results)} for aim in AIMS],
+    }
+    print(json.dumps(found)) if options.json else show(found)
+
+
+def measure(
+    name: str, folder: Path, machine: floors.Machine, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Medians of every engine over the rounds, with the floors, on one model."""
+    generator = torch.Generator().manual_seed(0)
+    prompt = torch.randint(3, MODELS[name].vocab_size, (PROMPTS[name],), generator=generator)
+    runs = engines(folder, options.peers)
+    for run in runs.values():
+        run(prompt[:64].tolist(), 4)  # compiles and warms up
+    rates: dict[str, list[peers.Rates]] = {engine: [] for engine in runs}
+    for _ in range(options.rounds):
+        for engine, run in runs.items():
+            rates[engine].append(run(prompt.tolist(), options.tokens))
+    medians = {
+        engine: {
+            "prefill": statistics.median(prefill for prefill, _ in pairs),
+            "decode": statistics.median(decode for _, decode in pairs),
+        }
+        for engine, pairs in rates.items()
+    }
+    return {
+        "prompt_tokens": PROMPTS[name],
+        "engines": medians,
+        "floors": at_best(folder, machine),
+        "cache": cached_times(folder, prompt.tolist()),
     }
 
 
-Run = Callable[[list[int], int], tuple[float, float]]  # seconds to the first token, and of decoding
+def engines(folder: Path, chosen: list[str]) -> dict[str, peers.Run]:
+    """Our engine twice, and the chosen peers on the same weights."""
+    runs = {OURS: peers.ours(folder, Quantisation.NONE)}
+    runs[OURS_INT8] = peers.ours(folder, Quantisation.ALL)
+    if "transformers" in chosen:
+        runs[THEIRS] = peers.transformers(folder)
+    if "llama.cpp" in chosen:
+        programs = llama_cpp.build()
+        file = llama_cpp.write_gguf(folder, folder / "f32.gguf")
+        runs[LLAMA] = peers.of_llama_cpp(programs, file)
+        runs[LLAMA_Q8] = peers.of_llama_cpp(programs, llama_cpp.quantise(programs, file))
+    return runs
 
 
-def our_run(folder: Path) -> Run:
-    """A run of our engine, with no snapshots to go on from."""
-    engine = Engine(load_model(folder))
-
-    def run(prompt: list[int], tokens: int) -> tuple[float, float]:
-        request = engine.submit(prompt, SamplingParams(max_tokens=tokens, ignore_eos=True))
-        list(engine.stream(request))
-        return request.metrics.ttft_s or 0.0, request.metrics.decode_s
-
-    return run
-
-
-def their_run(folder: Path) -> Run:
-    """A greedy loop over transformers' model and its cache."""
-    from transformers import JambaForCausalLM
-
-    model = JambaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def run(prompt: list[int], tokens: int) -> tuple[float, float]:
-        with torch.inference_mode():
-            began = time.perf_counter()
-            out = model(torch.tensor([prompt]), use_cache=True, logits_to_keep=1)
-            token = out.logits[:, -1:].argmax(-1)
-            first = time.perf_counter()
-            for _ in range(tokens - 1):
-                out = model(token, past_key_values=out.past_key_values, use_cache=True)
-                token = out.logits[:, -1:].argmax(-1)
-            return first - began, time.perf_counter() - first
-
-    return run
+def at_best(folder: Path, machine: floors.Machine) -> dict[str, dict[str, float]]:
+    """Tokens a second that the machine's rates allow us, and the bytes that a token reads."""
+    found = {}
+    for engine, kind in ((OURS, Quantisation.NONE), (OURS_INT8, Quantisation.ALL)):
+        model = load_model(folder, quantisation=kind)
+        size = floors.token_bytes(model)
+        found[engine] = {"token_bytes": size, "decode": machine.bandwidth / size}
+        if kind is Quantisation.NONE:
+            found[engine]["prefill"] = machine.flops / floors.token_flops(model)
+    return found
 
 
 def cached_times(folder: Path, prompt: list[int]) -> dict[str, float]:
@@ -135,15 +149,44 @@ def cached_times(folder: Path, prompt: list[int]) -> dict[str, float]:
     return times
 
 
-def show(result: dict[str, Any]) -> None:
-    """The result as a table on standard output."""
-    print(f"{result['parameters'] / 1e6:.1f} M parameters, {result['threads']} threads")
-    print(f"{'':14}{'prefill tok/s':>16}{'decode tok/s':>16}")
-    for name in ("jamba", "transformers", "ratios"):
-        row = result[name]
-        print(f"{name:14}{row['prefill_tokens_s']:16.1f}{row['decode_tokens_s']:16.1f}")
-    for name, seconds in result["cache"].items():
-        print(f"{name:24}{seconds:10.4f}")
+def reached(aim: Aim, results: dict[str, Any]) -> float | None:
+    """The ratio that an aim is about; None where one of its engines was not run."""
+    rates = results.get(aim.model, {}).get("engines", {})
+    if aim.engine not in rates or aim.peer not in rates:
+        return None
+    return float(rates[aim.engine][aim.phase] / rates[aim.peer][aim.phase])
+
+
+def show(found: dict[str, Any]) -> None:
+    """The result as tables on standard output."""
+    machine = found["machine"]
+    print(
+        f"{found['threads']} threads, {found['rounds']} rounds; matrix products "
+        f"{machine['flops'] / 1e9:.0f} GFLOP/s, reading {machine['bandwidth'] / 1e9:.1f} GB/s"
+    )
+    for name, result in found["models"].items():
+        print(f"\n{name}, prompt of {result['prompt_tokens']} tokens, medians in tokens a second")
+        print(f"{'':16}{'prefill':>10}{'of floor':>10}{'decode':>10}{'of floor':>10}{'GB/s':>8}")
+        for engine, rates in result["engines"].items():
+            print(f"{engine:16}" + line(rates, result["floors"].get(engine, {})))
+        for case, seconds in result["cache"].items():
+            print(f"{case:24}{seconds:10.4f}")
+    print(f"\n{'aim':52}{'at least':>10}{'measured':>10}")
+    for aim in found["aims"]:
+        text = f"{aim['model']} {aim['phase']}, {aim['engine']} over {aim['peer']}"
+        ratio = "not run" if aim["measured"] is None else f"{aim['measured']:.2f}"
+        print(f"{text:52}{aim['ratio']:10.1f}{ratio:>10}")
+
+
+def line(rates: dict[str, float], floor: dict[str, float]) -> str:
+    """One engine's rates, and for ours the share of the floor and the bandwidth reached."""
+    cells = []
+    for phase in ("prefill", "decode"):
+        cells.append(f"{rates[phase]:10.1f}")
+        cells.append(f"{rates[phase] / floor[phase]:10.0%}" if phase in floor else " " * 10)
+    if "token_bytes" in floor:
+        cells.append(f"{rates['decode'] * floor['token_bytes'] / 1e9:8.1f}")
+    return "".join(cells)
 
 
 if __name__ == "__main__":
