@@ -98,9 +98,8 @@ class SnapshotFolder:
         except (OSError, SafetensorError, ValueError, KeyError):
             path.unlink(missing_ok=True)
             return None
-        node = Node(name, edge, header.end, None, tags=header.tags)
-        node.kv, node.recurrent = _numbered(tensors, "kv"), _numbered(tensors, "recurrent")
-        node.logits = tensors["logits"]
+        node = Node(name, edge, header.end, kv=_numbered(tensors, "kv"), tags=header.tags)
+        node.fill(_numbered(tensors, "recurrent"), tensors["logits"])
         return node, bytes.fromhex(header.above)
 
     def _origin(self, path: Path) -> tuple[str, frozenset[str]] | None:

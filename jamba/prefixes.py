@@ -46,6 +46,21 @@ class Node:
     below: dict[bytes, "Node"] = field(default_factory=dict)  # by the tokens of their edges
     hits: int = 0
     used_at: int = 0
+    edge_bytes: int = field(init=False)  # memory that goes with the edge
+    state_bytes: int = 0  # memory that goes when the state goes
+
+    def __post_init__(self) -> None:
+        self.edge_bytes = len(self.tokens) + sum(int(tensor.nbytes) for tensor in self.kv)
+
+    def fill(self, recurrent: Tensors, logits: Tensor) -> None:
+        """Give the node its state."""
+        self.recurrent, self.logits = recurrent, logits
+        self.state_bytes = sum(int(tensor.nbytes) for tensor in (*recurrent, logits))
+
+    def empty(self) -> None:
+        """Take the state away."""
+        self.recurrent = self.logits = None
+        self.state_bytes = 0
 
     def path(self) -> "list[Node]":
         """The nodes from the first edge down to this one; the root has none."""
@@ -73,18 +88,15 @@ class Node:
             waiting.extend(n for n in node.below.values() if tokens.startswith(n.tokens, at))
 
     @property
-    def state_bytes(self) -> int:
-        """Memory that goes when the state goes."""
-        tensors = (*(self.recurrent or ()), *([] if self.logits is None else [self.logits]))
-        return sum(int(tensor.nbytes) for tensor in tensors)
-
-    @property
     def total_bytes(self) -> int:
         """Memory that goes when the node goes."""
-        return self.state_bytes + len(self.tokens) + sum(int(tensor.nbytes) for tensor in self.kv)
+        return self.state_bytes + self.edge_bytes
 
     def score(self, now: int) -> float:
         """What eviction weighs: tokens saved by its state for each byte, hits and recency."""
-        start = max((n.end for n in self.path()[:-1] if n.recurrent is not None), default=0)
+        above = self.above
+        while above is not None and above.recurrent is None:
+            above = above.above
+        saved = self.end - (0 if above is None else above.end)
         size = self.state_bytes if self.below else self.total_bytes
-        return (self.end - start) / size * (1 + self.hits) / (1 + now - self.used_at)
+        return saved / size * (1 + self.hits) / (1 + now - self.used_at)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from heapq import heapify, heappop
 from pathlib import Path
 from threading import Lock
 
@@ -156,7 +157,7 @@ class SnapshotStore:
                 edge, kv = tokens[node.end * TOKEN_BYTES :], state.kv(since=node.end)
                 node = self._hang(Node(name, edge, end, kv=kv), node)
             if node.recurrent is None:
-                node.recurrent, node.logits = state.recurrent(), logits.clone()
+                node.fill(state.recurrent(), logits.clone())
                 self._bytes += node.state_bytes
                 self.counters.stored += 1
                 self._unsaved[node] = fingerprint
@@ -255,7 +256,9 @@ class SnapshotStore:
         return None
 
     def _refill(self, node: Node, read: Node) -> None:
-        node.recurrent, node.logits = read.recurrent, read.logits
+        if read.recurrent is None or read.logits is None:
+            raise AssertionError("a file holds a state")
+        node.fill(read.recurrent, read.logits)
         self._bytes += node.state_bytes
 
     def _count(self, prompt: int, matched: int, restored: int, reason: MissReason | None) -> None:
@@ -280,10 +283,13 @@ class SnapshotStore:
         """Evict until the budget holds; a state that alone exceeds it goes first."""
         if newest.total_bytes > self.max_bytes:
             self._evict(newest, MissReason.TOO_LARGE)
+        if self._bytes <= self.max_bytes:
+            return
+        states = [node for node in self._nodes() if node.recurrent is not None]
+        worst = [(node.score(self._clock), node.used_at, node.name, node) for node in states]
+        heapify(worst)
         while self._bytes > self.max_bytes:
-            candidates = [node for node in self._nodes() if node.recurrent is not None]
-            worst = min(candidates, key=lambda n: (n.score(self._clock), n.used_at, n.name))
-            self._evict(worst, MissReason.EVICTED)
+            self._evict(heappop(worst)[-1], MissReason.EVICTED)
 
     def _evict(self, node: Node, reason: MissReason) -> None:
         self.counters.evicted += 1
@@ -291,7 +297,7 @@ class SnapshotStore:
             self._remove(node, reason)
             return
         self._bytes -= node.state_bytes
-        node.recurrent = node.logits = None
+        node.empty()
         self._remember(node.name, reason)
 
     def _remove(self, node: Node, reason: MissReason) -> None:
