@@ -43,6 +43,7 @@ def test_a_scan_is_ready_once_ocr_is_switched_on_and_its_words_are_boxed(tmp_pat
     run_worker(library.home, stop=threading.Event(), once=True, ocr=True)
     assert library.document(row.id).state is State.READY
     service = Service(load_settings(home=library.home), library)
+    service.load()
     try:
         text = service.index(shelf.id).text(row.digest)
         assert text == WORDS
