@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -43,7 +44,7 @@ class Check:
 
 
 def run_checks(settings: Settings) -> list[Check]:
-    """Try every part in turn; one that breaks is a FAIL and never an exception."""
+    """Try every part; one that breaks is a FAIL and never an exception."""
     parts: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("python", check_python),
         ("packages", check_packages),
@@ -57,7 +58,10 @@ def run_checks(settings: Settings) -> list[Check]:
         ("ocr", check_ocr),
         ("chromium", check_chromium),
     )
-    return [_guarded(name, check) for name, check in parts]
+    with ThreadPoolExecutor(1) as beside:  # the JVM starts in a child while the others load here
+        java = beside.submit(_guarded, "java", check_java)
+        found = {name: _guarded(name, check) for name, check in parts if name != "java"}
+    return [java.result() if name == "java" else found[name] for name, _ in parts]
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
