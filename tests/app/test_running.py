@@ -13,7 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from app.running import RESTART_SECONDS, CannotListen, listen
+from app.library import Library
+from app.running import RESTART_SECONDS, CannotListen, keep_worker, listen
+from app.worker_process import worker_status
 
 TIMEOUT = 120
 
@@ -98,13 +100,13 @@ def test_a_worker_that_dies_is_started_again(server):
     assert again
 
 
-def test_a_library_that_is_deleted_gets_no_new_worker(server, home):
-    address(server)
-    worker = worker_of(server)
-    shutil.rmtree(home)
-    worker.wait(TIMEOUT)
-    time.sleep(2 * RESTART_SECONDS)
-    assert not (home / "worker.lock").exists()
+def test_a_library_that_is_deleted_gets_no_new_worker(home):
+    Library.open(home)
+    with keep_worker(home, None):
+        wait_for(lambda: worker_status(home).running)
+        shutil.rmtree(home)
+        time.sleep(3 * RESTART_SECONDS)
+    assert not home.exists()
 
 
 def test_a_busy_port_is_one_line(home):
