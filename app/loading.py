@@ -63,9 +63,13 @@ class Models:
         return None if model is None else model.host
 
     def forget(self, document_id: str) -> None:
-        """Drop the states that have read a document."""
+        """Drop the states that have read a document, those of models not loaded, too."""
         if (model := self.loaded_model()) is not None:
             model.forget(document_id)
+        if self._settings.snapshot_folder.is_dir():
+            from jamba.disk import SnapshotFolder
+
+            SnapshotFolder(self._settings.snapshot_folder).forget(document_id)
 
     def close(self) -> None:
         """Give the language model's threads and memory back."""
@@ -99,6 +103,7 @@ def _load_model(settings: Settings) -> "LanguageModel":
         prompt_tokens=settings.prompt_tokens,
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
+        snapshot_folder=settings.snapshot_folder,
         quantisation=settings.quantisation,
     )
 

@@ -1,6 +1,6 @@
 """A Jamba checkpoint in a folder, read by our own engine with its cache of states."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
@@ -23,6 +23,7 @@ from jamba.config import Quantisation
 
 if TYPE_CHECKING:
     from jamba.chat import ChatPrompt
+    from jamba.engine import Kept
     from jamba.sampling import Chosen
     from jamba.sequence import Request
 
@@ -45,6 +46,7 @@ class LocalModel:
         prompt_tokens: int,
         answer_tokens: int,
         snapshot_bytes: int,
+        snapshot_folder: Path | None = None,  # for states that outlive the process
         quantisation: Quantisation = Quantisation.NONE,
     ) -> None:
         import jamba
@@ -58,7 +60,7 @@ class LocalModel:
         self.name, self.notice = name, notice
         context = model.config.max_position_embeddings - answer_tokens
         self._prompt_tokens, self._answer_tokens = min(prompt_tokens, context), answer_tokens
-        self._snapshots = jamba.SnapshotStore(max_bytes=snapshot_bytes)
+        self._snapshots = jamba.SnapshotStore(snapshot_bytes, snapshot_folder)
         self._engine = jamba.Engine(model, snapshots=self._snapshots)
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
@@ -85,6 +87,35 @@ class LocalModel:
         if not isinstance(prompt, str) and not self._tokenizer.has_template:
             stop = (*stop, *TURN_ENDS)
         return self._pieces(request, stop)
+
+    def keep(
+        self, reading: Reading, on_progress: Callable[[int, int], None] | None = None
+    ) -> "Kept":
+        """Read all that stands before the question, once, and keep the state.
+
+        `on_progress` gets tokens read and tokens in all. Raises PromptError where the passages do
+        not fit or the state cannot be kept.
+        """
+        import jamba
+
+        if self._packed(reading) != reading:
+            length = self._length(reading)
+            raise PromptError(
+                f"document and question have {length} tokens; "
+                f"{self.name} reads at most {self._prompt_tokens}"
+            )
+        prompt = self._prompt(reading)
+        head = prompt.ids[: prompt.boundaries[-1]]
+
+        def told(done: int) -> None:
+            if on_progress is not None:
+                on_progress(done, len(head))
+
+        try:
+            kept: Kept = self._engine.read(head, reading.passages[0].document_id, told)
+        except jamba.JambaError as error:
+            raise PromptError(str(error)) from None
+        return kept
 
     def _submit(
         self,

@@ -27,12 +27,14 @@ def resolve(
     prompt_tokens: int = 2048,
     answer_tokens: int = 256,
     snapshot_mb: int = 1024,
+    snapshot_folder: Path | None = None,
     quantisation: Quantisation = Quantisation.NONE,
 ) -> LanguageModel:
     """The model that `model` names; None is the bundled checkpoint.
 
-    A prompt takes at most `prompt_tokens`, an answer `answer_tokens`, cached states `snapshot_mb`;
-    what `quantisation` names of a local model is held in int8.
+    A prompt takes at most `prompt_tokens`, an answer `answer_tokens`, cached states `snapshot_mb`
+    of memory, and a `snapshot_folder` keeps them for later processes; what `quantisation` names of
+    a local model is held in int8.
     A hub id that is not in the local cache is downloaded: the person named it. Raises ModelError.
     """
     if model is not None and model.startswith(("http://", "https://")):
@@ -53,6 +55,7 @@ def resolve(
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
         snapshot_bytes=snapshot_mb * MEGABYTE,
+        snapshot_folder=snapshot_folder,
         quantisation=quantisation,
     )
 

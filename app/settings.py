@@ -53,11 +53,16 @@ class Settings(BaseSettings):
     answer_tokens: int = Field(default=256, ge=1)  # longest generated answer
     snapshot_mb: int = Field(default=1024, ge=0)  # memory for cached states
     file_mb: int = Field(default=100, ge=1)  # largest file that is taken in
+    ocr: bool = False  # read PDF pages that are pictures, by the optional extra
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where states of local models outlive the process."""
+        return self.home / "snapshots"
 
     @classmethod
     def settings_customise_sources(
         cls,
-    ocr: bool = False  # read PDF pages that are pictures, by the optional extra
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,

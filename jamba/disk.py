@@ -23,6 +23,7 @@ from jamba.state import Tensors
 
 FORMAT = "orbweaver-snapshot-1"
 PARTIAL = ".partial-"
+MAX_BYTES = 8 * 2**30
 ABANDONED_S = 3600.0  # a partial file this old has no writer any more
 
 
@@ -41,7 +42,7 @@ class Header:
 class SnapshotFolder:
     """Files of snapshots within a byte budget; several processes may use one folder."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._folder, self._max_bytes = folder, max_bytes
 
     def save(self, fingerprint: str, node: Node) -> None:
@@ -148,7 +149,7 @@ class SnapshotFolder:
         return (p for p in self._folder.glob("*.safetensors") if _is_name(p.stem))
 
     def _write(self, path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # states tell what was read
         handle, partial = tempfile.mkstemp(prefix=PARTIAL, dir=self._folder)
         try:
             os.close(handle)

@@ -16,7 +16,7 @@ from threading import Lock
 from torch import Tensor
 
 from jamba.config import JambaConfig
-from jamba.disk import SnapshotFolder
+from jamba.disk import MAX_BYTES, SnapshotFolder
 from jamba.prefixes import TOKEN_BYTES, Node, as_bytes, names
 from jamba.state import SequenceState
 
@@ -70,7 +70,7 @@ class SnapshotStore:
         self,
         max_bytes: int = 2**30,
         folder: Path | None = None,
-        max_disk_bytes: int = 8 * 2**30,
+        max_disk_bytes: int = MAX_BYTES,
     ) -> None:
         self.max_bytes = max_bytes
         self._folder = None if folder is None else SnapshotFolder(Path(folder), max_disk_bytes)

@@ -18,23 +18,36 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def ask(
-        index: Annotated[Path, typer.Argument(metavar="DIR", help="An index folder.")],
-        question: Annotated[str, typer.Argument(help="What you want to know.")],
+        index: Annotated[str, typer.Argument(metavar="[DIR]", help="An index folder.")],
+        question: Annotated[str | None, typer.Argument(help="What you want to know.")] = None,
         k: Annotated[int | None, typer.Option(min=1, help="Passages to answer from.")] = None,
         mode: Annotated[str | None, typer.Option(help="quote (literal words) or free.")] = None,
         model: Annotated[str | None, typer.Option(help="A folder, a hub id or a URL.")] = None,
+        document: Annotated[
+            Path | None, typer.Option(help="One file to read whole, instead of DIR.")
+        ] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
-        """Answer a question from an index, with the words the answer rests on."""
+        """Answer a question from an index, with the words the answer rests on.
+
+        With --document, a language model reads one file as a whole; its state is kept, so that
+        later questions about the file cost only themselves.
+        """
         from app.console import print_json
         from app.schemas import answer_object
         from app.settings import load_settings
 
-        events = _events(index, question, load_settings(k=k, mode=mode, model=model))
-        if json:
-            print_json(answer_object(_last(events)))
+        settings = load_settings(k=k, mode=mode, model=model)
+        if document is not None and question is None:
+            from app.commands.ask_document import ask_whole
+
+            ask_whole(document, index, settings, json)
+        elif document is not None or question is None:
+            raise typer.BadParameter("give DIR and QUESTION, or --document FILE and QUESTION")
+        elif json:
+            print_json(answer_object(_last(_events(Path(index), question, settings))))
         else:
-            _show(events)
+            _show(_events(Path(index), question, settings))
 
 
 def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event]:
@@ -43,7 +56,7 @@ def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event
     from retrieval.index import Index
 
     index = Index.open(folder)
-    model = _model(settings) if settings.mode is AnswerMode.FREE else None
+    model = language_model(settings) if settings.mode is AnswerMode.FREE else None
     try:
         yield from answer_question(
             question, index=index, model=model, mode=settings.mode, k=settings.k
@@ -54,7 +67,8 @@ def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event
             model.close()
 
 
-def _model(settings: "Settings") -> "LanguageModel":
+def language_model(settings: "Settings", keep: bool = False) -> "LanguageModel":
+    """The model that the settings name; with `keep`, its states outlive the process."""
     from app.console import say
     from app.models import resolve
 
@@ -63,6 +77,7 @@ def _model(settings: "Settings") -> "LanguageModel":
         prompt_tokens=settings.prompt_tokens,
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
+        snapshot_folder=settings.snapshot_folder if keep else None,
         quantisation=settings.quantisation,
     )
     if model.notice:
