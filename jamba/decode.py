@@ -88,7 +88,6 @@ class _Norm:
         self._weight, self._eps = _array(norm.weight), np.float32(norm.eps)
 
     def __call__(self, x: Array) -> Array:
-        x = np.ascontiguousarray(x)
         out = np.empty_like(x)
         kernels.rms_norm(x, self._weight, self._eps, out)
         return out
@@ -114,14 +113,17 @@ class _LayerStep:
 
 class _MambaStep:
     def __init__(self, mamba: Mamba) -> None:
-        self._in, self._x = _Matrix(mamba.in_proj), _Matrix(mamba.x_proj)
-        self._dt, self._out = _Matrix(mamba.dt_proj), _Matrix(mamba.out_proj)
+        self._in, self._out = _Matrix(mamba.in_proj), _Matrix(mamba.out_proj)
+        self._x, self._dt = _array(mamba.x_proj.weight), _array(mamba.dt_proj.weight)
+        self._dt_bias = _array(mamba.dt_proj.bias)
         self._conv, self._conv_bias = _array(mamba.conv1d.weight)[:, 0], _array(mamba.conv1d.bias)
         self._A2 = -np.exp(_array(mamba.A_log)) * LOG2_E
         self._D = _array(mamba.D)
-        self._norms = [_Norm(n) for n in (mamba.dt_layernorm, mamba.b_layernorm, mamba.c_layernorm)]
-        ends = np.cumsum(mamba.sizes).tolist()
-        self._spans = [slice(end - size, end) for size, end in zip(mamba.sizes, ends, strict=True)]
+        norms = (mamba.dt_layernorm, mamba.b_layernorm, mamba.c_layernorm)
+        self._norms = np.concatenate([_array(norm.weight) for norm in norms])
+        self._eps = np.float32(mamba.dt_layernorm.eps)
+        rank, N, _ = mamba.sizes
+        self._B, self._C = slice(rank, rank + N), slice(rank + N, rank + 2 * N)
 
     def add(self, x: Array, states: States, out: Array) -> None:
         both = self._in(x)
@@ -132,14 +134,15 @@ class _MambaStep:
                 raise AssertionError("a Mamba layer with another layer's state")
             window = state.window[0].numpy()
             kernels.conv_step(inner[b], window, self._conv, self._conv_bias, mixed[b])
-        parts = self._x(mixed)
-        dt, B, C = (
-            norm(parts[:, span]) for norm, span in zip(self._norms, self._spans, strict=True)
+        parts = np.empty((len(x), self._norms.size), np.float32)  # dt, B and C
+        dt = np.empty_like(mixed)
+        kernels.scan_inputs(
+            mixed, self._x, self._norms, self._eps, self._dt, self._dt_bias, parts, dt
         )
-        dt = self._dt(dt)
         for b, state in enumerate(states):
             ssm = state.ssm[0].numpy()  # type: ignore[union-attr]  # checked above
-            kernels.scan_step(mixed[b], gate[b], dt[b], self._A2, B[b], C[b], self._D, ssm, y[b])
+            B, C = parts[b, self._B], parts[b, self._C]
+            kernels.scan_step(mixed[b], gate[b], dt[b], self._A2, B, C, self._D, ssm, y[b])
         self._out.add(y, out)
 
 
@@ -164,27 +167,24 @@ class _AttentionStep:
 
 class _MLPStep:
     def __init__(self, mlp: MLP) -> None:
-        self._gate, self._up = _Matrix(mlp.gate_proj), _Matrix(mlp.up_proj)
-        self._down = _Matrix(mlp.down_proj)
+        matrices = [_Matrix(each) for each in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
+        self._matrices = [array for each in matrices for array in (each.weight, each.scale)]
 
     def add(self, x: Array, out: Array) -> None:
-        gate, up = self._gate, self._up
-        inner = np.empty((len(x), len(gate.weight)), np.float32)
-        kernels.gated_product(gate.weight, gate.scale, up.weight, up.scale, x, inner)
-        self._down.add(inner, out)
+        kernels.mlp(*self._matrices, x, out)
 
 
 class _ExpertsStep:
     def __init__(self, block: MixtureOfExperts) -> None:
         self._top_k = block.top_k
-        self._router = _Matrix(block.router)
+        self._router = _array(block.router.weight)
         self._experts = [_MLPStep(expert) for expert in block.experts]
 
     def add(self, x: Array, out: Array) -> None:
         weights = np.empty((len(x), self._top_k), np.float32)
         chosen = np.empty((len(x), self._top_k), np.int64)
-        kernels.route(self._router(x), weights, chosen)
-        for index in np.unique(chosen):  # each expert is read once, for all who chose it
+        kernels.route(self._router, x, weights, chosen)
+        for index in sorted(set(chosen.flat)):  # each expert is read once, for all who chose it
             rows, rank = np.nonzero(chosen == index)
             made = np.zeros((len(rows), x.shape[1]), np.float32)
             self._experts[index].add(x[rows], made)

@@ -24,9 +24,16 @@ _PARALLEL = Lock()
 
 def compiled(function: Kernel) -> Kernel:
     """Compile for all cores; cached on disk where a folder for it can be written."""
-    kernel = _compile(function, parallel=True)
+    return _guarded(_compile(function, parallel=True))
 
-    @wraps(function)
+
+def chained(function: Kernel) -> Kernel:
+    """Compile a chain of kernels for all cores, to be called by the name `dispatcher` of each."""
+    return _guarded(_compile(function, parallel=False))
+
+
+def _guarded(kernel: Kernel) -> Kernel:
+    @wraps(kernel)
     def alone(*arguments: Any) -> Any:
         with _PARALLEL:
             return kernel(*arguments)

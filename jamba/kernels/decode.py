@@ -9,7 +9,7 @@ are, so a sequence gets the same bits in any company.
 import numpy as np
 from numba import prange
 
-from jamba.kernels.cpu import LOG2_E, compiled, compiled_serial, exp2_fast, inlined
+from jamba.kernels.cpu import LOG2_E, chained, compiled, compiled_serial, exp2_fast, inlined
 
 ONE = np.float32(1.0)
 
@@ -73,12 +73,46 @@ def gated_product(gate, gate_scale, up, up_scale, x, out):  # type: ignore[no-un
             out[b, r] = silu(opened * s0) * (carried * s1)
 
 
-@compiled_serial
-def route(scores, weights, chosen):  # type: ignore[no-untyped-def]
+_add_product, _gated_product = add_product.dispatcher, gated_product.dispatcher
+
+
+@chained
+def mlp(gate, gate_scale, up, up_scale, down, down_scale, x, out):  # type: ignore[no-untyped-def]
+    """out += down(silu(gate(x)) * up(x)); gate, up (R, K), down (K, R), x, out (B, K)."""
+    inner = np.empty((x.shape[0], gate.shape[0]), np.float32)
+    _gated_product(gate, gate_scale, up, up_scale, x, inner)
+    _add_product(down, down_scale, inner, out)
+
+
+@chained
+def scan_inputs(x, x_weight, norms, eps, dt_weight, dt_bias, parts, dt):  # type: ignore[no-untyped-def]
+    """What the scan needs of x (B, D): parts (B, R + 2N) are dt, B and C after their norms.
+
+    x_weight: (R + 2N, D); norms: (R + 2N,), the three weights; dt_weight (D, R), dt_bias (D,) and
+    dt (B, D), before its softplus. `parts` and `dt` are written.
+    """
+    none = np.empty(0, np.float32)
+    R, N = dt_weight.shape[1], (norms.size - dt_weight.shape[1]) // 2
+    parts[:] = np.float32(0.0)
+    _add_product(x_weight, none, x, parts)
+    for b in range(x.shape[0]):
+        dt[b] = dt_bias
+        for low, high in ((0, R), (R, R + N), (R + N, R + 2 * N)):
+            part = parts[b, low:high]
+            scale = ONE / np.sqrt(dot(part, part) / np.float32(high - low) + eps)
+            for k in range(high - low):
+                part[k] *= scale * norms[low + k]
+    _add_product(dt_weight, none, np.ascontiguousarray(parts[:, :R]), dt)
+
+
+@chained
+def route(router, x, weights, chosen):  # type: ignore[no-untyped-def]
     """Softmax over all experts, then the likeliest; ties go to the lowest index.
 
-    scores (B, E) are overwritten; weights, chosen: (B, top k).
+    router (E, K), x (B, K); weights, chosen: (B, top k), written.
     """
+    scores = np.zeros((x.shape[0], router.shape[0]), np.float32)
+    _add_product(router, np.empty(0, np.float32), x, scores)
     for b in range(scores.shape[0]):
         highest = scores[b].max()
         total = np.float32(0.0)

@@ -82,10 +82,10 @@ def test_each_kernel_is_compiled_once():
                 ]
                 for token in range(6):
                     decoder.step([token] * batch, states)
-    products = (kernels.add_product.dispatcher, kernels.gated_product.dispatcher)
-    for product in products:  # once for each kind of weight
-        weights = [signature[0].dtype for signature in product.signatures]
+    for product in (kernels.add_product, kernels.mlp):  # once for each kind of weight
+        weights = [signature[0].dtype for signature in product.dispatcher.signatures]
         assert len(weights) == len(set(weights)) <= 2
-    others = [kernels.scan_step.dispatcher, kernels.attend.dispatcher]
-    others += [kernels.conv_step, kernels.rms_norm, kernels.route]
-    assert [len(dispatcher.signatures) for dispatcher in others] == [1] * 5
+    chains = (kernels.scan_step, kernels.attend, kernels.scan_inputs, kernels.route)
+    others = [kernel.dispatcher for kernel in chains]
+    others += [kernels.conv_step, kernels.rms_norm]
+    assert [len(dispatcher.signatures) for dispatcher in others] == [1] * 6
