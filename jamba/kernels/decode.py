@@ -73,7 +73,7 @@ def gated_product(gate, gate_scale, up, up_scale, x, out):  # type: ignore[no-un
             out[b, r] = silu(opened * s0) * (carried * s1)
 
 
-_add_product, _gated_product = add_product.dispatcher, gated_product.dispatcher
+_add_product, _gated_product = add_product.dispatcher, gated_product.dispatcher  # type: ignore[attr-defined]
 
 
 @chained
