@@ -43,6 +43,9 @@ bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built
 	$(PY) -m benchmarks.bench_parity
 	$(PY) -m benchmarks.bench_jamba
 	$(PY) -m benchmarks.bench_long
+	$(PY) -m benchmarks.bench_cache
+	$(PY) -m benchmarks.bench_batch
+	$(PY) -m benchmarks.bench_policy
 	test -d $(DATA) && $(PY) -m benchmarks.bench_quantise $(DATA)/text/wikitext2.test.txt
 
 venv: $(VENV)/.runtime
