@@ -23,7 +23,7 @@ from jamba.state import AttentionState, MambaState, SequenceState
 
 Array = NDArray[np.float32]
 States = Sequence[MambaState | AttentionState]  # of one layer, one for each sequence
-ONE_CORE_BYTES = 64 * 2**20  # models below it are read by one core: waking others costs more
+ONE_CORE_WEIGHTS = 2**24  # models below it are read by one core: waking others costs more
 
 
 class Decoder:
@@ -35,8 +35,8 @@ class Decoder:
         self._norm = _Norm(model.model.final_layernorm)
         tied = model.config.tie_word_embeddings
         self._head = self._embedding if tied else _Matrix(model.lm_head)
-        size = sum(tensor.nbytes for tensor in model.state_dict().values())
-        self._threads = 1 if size < ONE_CORE_BYTES else numba.config.NUMBA_NUM_THREADS
+        size = sum(tensor.numel() for tensor in model.state_dict().values())
+        self._threads = 1 if size < ONE_CORE_WEIGHTS else numba.config.NUMBA_NUM_THREADS
 
     def step(self, tokens: Sequence[int], states: Sequence[SequenceState]) -> Array:
         """Logits (B, V) after one more token of each sequence; their states move on in place.

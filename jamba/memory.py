@@ -55,11 +55,13 @@ def check_memory(folder: Path, config: JambaConfig, quantisation: Quantisation) 
     needed, free = estimate(config, quantisation).total, psutil.virtual_memory().available
     if needed <= free:
         return
-    smallest = estimate(config, Quantisation.ALL).total
+    advice = "close other programs or choose a smaller model"
+    if quantisation is not Quantisation.ALL:
+        smallest = estimate(config, Quantisation.ALL).total / GIB
+        advice += f"; with quantisation '{Quantisation.ALL}' it needs {smallest:.1f} GiB"
     raise JambaError(
         f"{folder}: needs {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free; "
-        f"close other programs, choose a smaller model, or load it with every matrix in int8 "
-        f"(quantisation '{Quantisation.ALL}', {smallest / GIB:.1f} GiB)"
+        + advice
     )
 
 
