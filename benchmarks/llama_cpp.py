@@ -1,9 +1,9 @@
 """llama.cpp as a peer: built once from the archive of llama-cpp-python, fed with our checkpoints.
 
-    python -m benchmarks.llama_cpp [--jobs 2]      # build only: ten minutes on two free cores
+    python -m benchmarks.llama_cpp [--jobs 2]      # build only, with llama-server
 
 Everything is kept in the user's cache folder, outside the repository. Needs cmake, ninja and a C++
-compiler.
+compiler; takes ten minutes on two free cores.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from jamba.config import JambaConfig, load_config
 VERSION = "0.3.36"
 ARCHIVE = f"llama_cpp_python-{VERSION}.tar.gz"
 SOURCE = f"llama_cpp_python-{VERSION}/vendor/llama.cpp/"
-PROGRAMS = ("llama-bench", "llama-quantize", "llama-server")
+FOR_BENCH = ("llama-bench", "llama-quantize")
 CMAKE = (
     "-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_CURL=OFF "
     "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF"
@@ -42,11 +43,11 @@ def cache() -> Path:
     return Path(user_cache_path("orbweaver", appauthor=False)) / f"llama-cpp-python-{VERSION}"
 
 
-def build(jobs: int = 2) -> Path:
-    """The folder of the built programs; builds what is missing."""
+def build(names: Sequence[str] = FOR_BENCH, jobs: int = 2) -> Path:
+    """The folder of the built programs; builds what is missing of those named."""
     folder = cache()
     programs = folder / "build" / "bin"
-    if all((programs / name).exists() for name in PROGRAMS):
+    if all((programs / name).exists() for name in names):
         return programs
     missing = [tool for tool in ("cmake", "ninja", "c++") if shutil.which(tool) is None]
     if missing:
@@ -54,7 +55,7 @@ def build(jobs: int = 2) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     source = _source(folder)
     _run(["cmake", "-S", source, "-B", folder / "build", "-G", "Ninja", *CMAKE])
-    _run(["ninja", "-C", folder / "build", f"-j{jobs}", *PROGRAMS])
+    _run(["ninja", "-C", folder / "build", f"-j{jobs}", *names])
     return programs
 
 
@@ -164,10 +165,10 @@ def rates(
 
 
 def main() -> None:
-    """Build, and say where the programs are."""
+    """Build all, and say where the programs are."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=2)
-    print(build(parser.parse_args().jobs))
+    print(build((*FOR_BENCH, "llama-server"), parser.parse_args().jobs))
 
 
 if __name__ == "__main__":
