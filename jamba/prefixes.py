@@ -14,6 +14,7 @@ from torch import Tensor
 from jamba.state import Tensors
 
 TOKEN_BYTES = 4
+PASSED_THROUGH = 0.5  # chosen by benchmarks/bench_policy.py
 
 
 def as_bytes(tokens: Sequence[int]) -> bytes:
@@ -92,11 +93,24 @@ class Node:
         """Memory that goes when the node goes."""
         return self.state_bytes + self.edge_bytes
 
+    @property
+    def is_passed_through(self) -> bool:
+        """Whether one prompt alone went on from here: its state has served nobody so far."""
+        return len(self.below) == 1 and not self.hits
+
     def score(self, now: int) -> float:
-        """What eviction weighs: tokens saved by its state for each byte, hits and recency."""
+        """What eviction weighs: tokens saved by its state for each byte, hits and recency.
+
+        Tokens count from the state above that would be gone on from instead. Where prompts have
+        not parted, a state counts less, and is not reckoned with by those below it.
+        """
+        alone = self.is_passed_through
         above = self.above
-        while above is not None and above.recurrent is None:
+        while above is not None and above.above is not None:
+            if above.recurrent is not None and (alone or not above.is_passed_through):
+                break
             above = above.above
         saved = self.end - (0 if above is None else above.end)
         size = self.state_bytes if self.below else self.total_bytes
-        return saved / size * (1 + self.hits) / (1 + now - self.used_at)
+        weight = PASSED_THROUGH if alone else 1.0
+        return weight * saved / size * (1 + self.hits) / (1 + now - self.used_at)
