@@ -1,6 +1,6 @@
 """Which states are worth keeping: token hit rates of the real store over a seeded trace, no model.
 
-    python -m benchmarks.bench_policy [--requests 3000] [--seed 0] [--json]
+    python -m benchmarks.bench_policy [--requests 2000] [--seed 0] [--json]
 
 The trace is retrieval-augmented: Zipf-distributed passages, k = 4, several users, follow-ups about
 the same passages, a few repeated questions. Every policy puts its snapshots into the same store
@@ -60,7 +60,7 @@ class Asked:
 def main() -> None:
     """Play the trace under each policy; print tables, or with --json one object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
