@@ -196,11 +196,11 @@ class Service:
     ) -> PageImage:
         """A PDF's page with boxes around the words. Raises Gone, RetrievalError."""
         row = self._ready(collection_id, document_id)
+        first = self.index(collection_id).page_start(document_id, page)
+        span = (start - first, end - first)
         with self._pool_lock:
             drawn = self._parsers().page_view(self.library.file_path(row), page, [span])
         boxes = tuple(
-        first = self.index(collection_id).page_start(document_id, page)
-        span = (start - first, end - first)
             (
                 box.left / drawn.width,
                 box.top / drawn.height,

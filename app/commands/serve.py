@@ -51,6 +51,7 @@ def _run(settings: "Settings", allowed_hosts: list[str], *, sample: bool = False
     from app.library import Library
     from app.running import keep_worker, listen, make_sample, serve_forever, terminate_politely
     from app.security import access_for
+    from retrieval.parse.ocr import require as require_ocr
 
     password = settings.password
     access = access_for(
@@ -59,13 +60,12 @@ def _run(settings: "Settings", allowed_hosts: list[str], *, sample: bool = False
         allowed_hosts=allowed_hosts,
         allow_open=settings.allow_open,
     )
+    if settings.ocr:
+        require_ocr()
     terminate_politely()
     with listen(settings.host, settings.port) as listener:
-    from retrieval.parse.ocr import require as require_ocr
         library = Library.open(settings.home)
         with keep_worker(settings.home, settings.encoder):
             if sample:
                 make_sample(library)
             serve_forever(listener, settings, library, access)
-    if settings.ocr:
-        require_ocr()
