@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.followup import Turn, searched_text
 from app.model_types import Finished, LanguageModel
 from app.prompt import Reading
-from app.quote import best_quotes, cite
+from app.quote import SpanReader, best_quotes, cite
 from app.support import supported_sentences
 from app.types import (
     Answer,
@@ -54,11 +54,19 @@ class _Asked:
     found: float
 
 
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """What reads the passages: one finds literal words; the other, where there is one, writes."""
+
+    spans: SpanReader
+    language_model: LanguageModel | None = None
+
+
 def answer_question(
     question: str,
     *,
     index: "Index",
-    model: LanguageModel | None = None,
+    readers: Readers,
     mode: AnswerMode = AnswerMode.QUOTE,
     k: int = 4,
     history: Sequence[Turn] = (),
@@ -71,6 +79,7 @@ def answer_question(
     not say. Raises QuestionError for an empty or overlong question, ModelError where the model of
     free mode is missing or fails.
     """
+    model = readers.language_model
     _check(question, model, mode)
     started = time.perf_counter()
     searched = searched_text(question, history)
@@ -82,7 +91,7 @@ def answer_question(
     elif mode is AnswerMode.FREE and model is not None:
         yield from _free(asked, index, model, history, cancel)
     else:
-        yield from _quote(asked, index)
+        yield from _quote(asked, index, readers.spans)
 
 
 def find_passages(
@@ -149,14 +158,14 @@ def _check(question: str, model: LanguageModel | None, mode: AnswerMode) -> None
         raise QuestionError("free answers need a language model; name one with --model")
 
 
-def _quote(asked: _Asked, index: "Index") -> Iterator[Event]:
+def _quote(asked: _Asked, index: "Index", reader: SpanReader) -> Iterator[Event]:
     """Literal sentences, one citation each."""
-    quotes = best_quotes(asked.searched, asked.passages, sentence_encoder(index))
+    quotes = best_quotes(asked.searched, asked.passages, sentence_encoder(index), reader)
     if not quotes:
         yield from _abstain(asked)
         return
     citations = tuple(
-        cite(number, asked.passages[quote.passage], quote.start, quote.end)
+        cite(number, asked.passages[quote.passage], quote.start, quote.end, quote.focus)
         for number, quote in enumerate(quotes, 1)
     )
     sentences = tuple(Sentence(each.text, (each.number,)) for each in citations)

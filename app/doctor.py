@@ -50,6 +50,7 @@ def run_checks(settings: Settings) -> list[Check]:
         ("packages", check_packages),
         ("java", check_java),
         ("encoder", lambda: check_encoder(settings.encoder)),
+        ("reader", lambda: check_reader(settings.reader)),
         ("faiss", check_faiss),
         ("home", lambda: check_home(settings.home)),
         ("model", lambda: check_model(settings.model)),
@@ -122,6 +123,16 @@ def check_encoder(name: str | None) -> Check:
     vector = encoder.encode_queries(["Which way does the river run?"])
     detail = f"{encoder.id}, {vector.shape[1]} dimensions, weights {encoder.weight_hash[:12]}"
     return Check("encoder", State.OK, detail)
+
+
+def check_reader(folder: Path) -> Check:
+    """Load the reader and have it find a word."""
+    from app.reader import open_reader
+
+    text = "The river runs to the north."
+    (span,) = open_reader(folder).read("Which way does the river run?", [text])
+    said = "" if span is None else text[span.start : span.end]
+    return Check("reader", State.OK, f"{folder.name}, reads '{said}' in '{text}'")
 
 
 def check_faiss() -> Check:

@@ -1,4 +1,4 @@
-"""The encoder and the language model, loaded in the background while the page is up already."""
+"""Encoder, reader and language model, loaded in the background while the page is up already."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -6,11 +6,13 @@ from enum import StrEnum
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from app.reader import open_reader
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.models import LanguageModel
     from retrieval.encoder import Encoder
+    from retrieval.reader import Reader
 
 T = TypeVar("T")
 
@@ -24,21 +26,26 @@ class Loading(StrEnum):
 
 
 class Models:
-    """Both models of a server; whoever needs one waits for it, and gets what loading raised."""
+    """The models of a server; whoever needs one waits for it, and gets what loading raised."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._encoder: Future[Encoder] = Future()
+        self._reader: Future[Reader] = Future()
         self._language_model: Future[LanguageModel] = Future()
 
     def load(self, between: Callable[[], None]) -> None:
-        """Start loading the encoder and then the language model, with `between` between them."""
+        """Start loading encoder and reader, then the language model, with `between` before it."""
         # A daemon, so that Ctrl-C does not wait for a large model.
         Thread(target=self._load, args=(between,), name="load", daemon=True).start()
 
     def encoder(self) -> "Encoder":
         """The encoder of every index here."""
         return self._encoder.result()
+
+    def reader(self) -> "Reader":
+        """The reader that finds the words that answer."""
+        return self._reader.result()
 
     def language_model(self) -> "LanguageModel":
         """The model that writes free answers."""
@@ -78,6 +85,7 @@ class Models:
 
     def _load(self, between: Callable[[], None]) -> None:
         _settle(self._encoder, lambda: _load_encoder(self._settings))
+        _settle(self._reader, lambda: open_reader(self._settings.reader))
         between()
         _settle(self._language_model, lambda: _load_model(self._settings))
 

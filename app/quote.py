@@ -1,6 +1,7 @@
 """Quote mode: which sentences of the retrieved passages answer, in their own words, or none.
 
-A linear rule over a few signals; `benchmarks/tune_quote.py` measured its weights and threshold.
+A linear rule over a few signals, the reader's judgement the strongest of them;
+`benchmarks/tune_quote.py` measured its weights and threshold.
 """
 
 import math
@@ -8,27 +9,47 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from app.types import Citation, RetrievedPassage
 from app.words import is_content, numbers, stem, stems, words
 from retrieval.sentence_rank import SentenceEncoder
 from retrieval.sentences import sentence_spans
+from retrieval.types import Region
+
+if TYPE_CHECKING:
+    from retrieval.reader import ReadSpan
+
+SURE = 8.0  # log odds of the reader beyond this count no further
+
+
+class SpanReader(Protocol):
+    """What is needed of `retrieval.reader.Reader`."""
+
+    def read(
+        self, question: str, passages: Sequence[str], regions: Sequence[Region]
+    ) -> "list[ReadSpan | None]": ...
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of one passage, `passages[passage].text[start:end]`, and the odds that they answer."""
+    """Words of one passage, `passages[passage].text[start:end]`, and the odds that they answer.
+
+    `focus` is where, in the same passage, the very words stand that the reader points at.
+    """
 
     passage: int
     start: int
     end: int
     score: float  # log odds
+    focus: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What speaks for one sentence, each from about 0 to 1."""
+    """What speaks for one sentence; each but the first from about 0 to 1."""
 
+    read: float  # log odds of its best words, by the reader, within SURE of 0
     likeness: float  # cosine of question and sentence
     first: float  # 1 / rank of its passage
     shared: float  # share of the question's words in sentence or title, rare ones counting more
@@ -39,32 +60,25 @@ class Signals:
 class Weights:
     """Log odds that a sentence answers: a weight a signal. Below `threshold` nothing is quoted.
 
-    Fitted to SQuAD questions of the tuning articles by `python -m benchmarks.tune_quote`. The
+    Fitted to SQuAD questions of the calibration articles by `python -m benchmarks.tune_quote`. The
     threshold is the one that refused 7.5% of the answerable questions it was fitted on.
     """
 
-    likeness: float = 6.7
-    first: float = 3.1
-    shared: float = 5.5
-    lacking: float = -1.9
-    bias: float = -10.4
+    read: float = 0.76
+    likeness: float = 3.76
+    first: float = 1.74
+    shared: float = 3.09
+    lacking: float = -1.07
+    bias: float = -6.72
     threshold: float = -2.7
     margin: float = 2.0  # how far below the best the second sentence may be
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One sentence of one passage: `passages[passage].text[start:end]`."""
-
-    passage: int
-    start: int
-    end: int
 
 
 def best_quotes(
     question: str,
     passages: Sequence[RetrievedPassage],
     encoder: SentenceEncoder,
+    reader: SpanReader,
     weights: Weights = Weights(),
 ) -> list[Quote]:
     """The best sentence, and the second where it is nearly as good; none where nothing answers.
@@ -72,14 +86,21 @@ def best_quotes(
     Two neighbours become one quote; a sentence alone takes the one behind it along, in which an
     answer often stands. Best first; ties in the order of the passages.
     """
-    candidates = [c for c in sentences_of(passages) if may_answer(question, c, passages)]
-    if not candidates:
+    found = [each for each in sentences_of(passages) if may_answer(question, each, passages)]
+    if not found:
         return []
-    rows = signals(question, passages, candidates, encoder)
+    spans = reader.read(question, [passage.text for passage in passages], found)
+    rows = signals(question, passages, found, spans, encoder)
     scored = sorted(
         (
-            Quote(c.passage, c.start, c.end, log_odds(row, weights))
-            for c, row in zip(candidates, rows, strict=True)
+            Quote(
+                sentence.passage,
+                sentence.start,
+                sentence.end,
+                log_odds(row, weights),
+                None if span is None else (span.start, span.end),
+            )
+            for sentence, span, row in zip(found, spans, rows, strict=True)
         ),
         key=lambda quote: (-quote.score, quote.passage, quote.start),
     )
@@ -93,7 +114,7 @@ def best_quotes(
     first, second = sorted(quotes, key=lambda quote: (quote.passage, quote.start))
     behind = _with_next(first, passages[first.passage].text)
     if (behind.passage, behind.end) == (second.passage, second.end):
-        return [replace(first, end=second.end, score=best.score)]
+        return [replace(first, end=second.end, score=best.score, focus=best.focus)]
     return quotes
 
 
@@ -109,6 +130,7 @@ def log_odds(row: Signals, weights: Weights) -> float:
     """How likely it is that a sentence with these signals answers, as log odds."""
     return (
         weights.bias
+        + weights.read * row.read
         + weights.likeness * row.likeness
         + weights.first * row.first
         + weights.shared * row.shared
@@ -116,51 +138,72 @@ def log_odds(row: Signals, weights: Weights) -> float:
     )
 
 
-def sentences_of(passages: Sequence[RetrievedPassage]) -> list[Candidate]:
+def sentences_of(passages: Sequence[RetrievedPassage]) -> list[Region]:
     """Every sentence of every passage, in order."""
     return [
-        Candidate(number, start, end)
+        Region(number, start, end)
         for number, passage in enumerate(passages)
         for start, end in sentence_spans(passage.text)
     ]
 
 
-def cite(number: int, passage: RetrievedPassage, start: int, end: int) -> Citation:
+def cite(
+    number: int,
+    passage: RetrievedPassage,
+    start: int,
+    end: int,
+    focus: tuple[int, int] | None = None,
+) -> Citation:
     """The citation of `passage.text[start:end]`, with its place in the whole document."""
+    at = passage.start
     return Citation(
         number,
         passage.passage_id,
         passage.document_id,
         passage.document,
         passage.page,
-        passage.start + start,
-        passage.start + end,
+        at + start,
+        at + end,
         passage.text[start:end],
+        focus=None if focus is None else (at + focus[0], at + focus[1]),
     )
 
 
 def signals(
     question: str,
     passages: Sequence[RetrievedPassage],
-    candidates: Sequence[Candidate],
+    sentences: Sequence[Region],
+    spans: "Sequence[ReadSpan | None]",
     encoder: SentenceEncoder,
 ) -> list[Signals]:
-    """The signals of every candidate."""
-    texts = [_text(candidate, passages) for candidate in candidates]
+    """The signals of every sentence; `spans` are what the reader found in each."""
+    texts = [_text(sentence, passages) for sentence in sentences]
     asked = encoder.encode_queries([question])[0]  # (d,)
-    titles = [passages[candidate.passage].title for candidate in candidates]
+    titles = [passages[sentence.passage].title for sentence in sentences]
     likeness = encoder.encode_passages(list(zip(titles, texts, strict=True))) @ asked
     shares = _shares(
         question, [f"{title} {text}" for title, text in zip(titles, texts, strict=True)]
     )
     return [
-        Signals(float(alike), 1 / (1 + c.passage), share, float(lacks_answer(question, text)))
-        for c, text, alike, share in zip(candidates, texts, likeness, shares, strict=True)
+        Signals(
+            _read(span),
+            float(alike),
+            1 / (1 + sentence.passage),
+            share,
+            float(lacks_answer(question, text)),
+        )
+        for sentence, span, text, alike, share in zip(
+            sentences, spans, texts, likeness, shares, strict=True
+        )
     ]
 
 
-def _text(candidate: Candidate, passages: Sequence[RetrievedPassage]) -> str:
-    return passages[candidate.passage].text[candidate.start : candidate.end]
+def _read(span: "ReadSpan | None") -> float:
+    return -SURE if span is None else max(-SURE, min(SURE, span.score))
+
+
+def _text(sentence: Region, passages: Sequence[RetrievedPassage]) -> str:
+    return passages[sentence.passage].text[sentence.start : sentence.end]
 
 
 def _shares(question: str, texts: Sequence[str]) -> list[float]:
@@ -199,14 +242,14 @@ def lacks_answer(question: str, sentence: str) -> bool:
     return False
 
 
-def may_answer(question: str, candidate: Candidate, passages: Sequence[RetrievedPassage]) -> bool:
+def may_answer(question: str, region: Region, passages: Sequence[RetrievedPassage]) -> bool:
     """Whether a sentence can answer at all.
 
     A question cannot, nor a heading that repeats this one, nor what is said of another number:
     a year or an amount that is asked about has to stand in the sentence or its title. (Small
     numbers may be written in words.)
     """
-    sentence, title = _text(candidate, passages), passages[candidate.passage].title
+    sentence, title = _text(region, passages), passages[region.passage].title
     asked_about = {number for number in numbers(question) if len(number) > 1}
     return (
         not sentence.rstrip().endswith("?")

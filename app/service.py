@@ -132,7 +132,7 @@ class Service:
 
         `history` holds earlier questions with the texts of their answers. Raises NothingToSearch.
         """
-        from app.answer import answer_question
+        from app.answer import Readers, answer_question
         from app.followup import Turn
 
         mode = self.settings.mode if mode is None else mode
@@ -140,7 +140,10 @@ class Service:
         return answer_question(
             question,
             index=self.index(collection_id),
-            model=self.models.language_model() if mode is AnswerMode.FREE else None,
+            readers=Readers(
+                self.models.reader(),
+                self.models.language_model() if mode is AnswerMode.FREE else None,
+            ),
             mode=mode,
             k=self.settings.k,
             history=[Turn(*turn) for turn in history],

@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.reader import BUNDLED as BUNDLED_READER
 from app.types import AnswerMode, OrbweaverError
 from jamba.config import Quantisation
 
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     model: str | None = None  # a folder, a hub id or a URL; None is the bundled checkpoint
     quantisation: Quantisation = Quantisation.NONE  # what of a local model is held in int8
     encoder: str | None = None  # a folder or a hub id; None is the packaged MiniLM
+    reader: Path = BUNDLED_READER  # a folder that `train reader` made
     mode: Literal[AnswerMode.QUOTE, AnswerMode.FREE] = AnswerMode.QUOTE
     k: int = Field(default=4, ge=1, le=50)  # passages an answer is made from
     prompt_tokens: int = Field(default=2048, ge=256)  # budget for passages and question together

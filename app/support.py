@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.quote import Candidate, cite, sentences_of
+from app.quote import cite, sentences_of
 from app.types import Citation, RetrievedPassage, Sentence
 from app.words import numbers, stems
 from retrieval.sentence_rank import SentenceEncoder
 from retrieval.sentences import sentence_spans
+from retrieval.types import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def supported_sentences(
         return tuple(Sentence(claim, ()) for claim in claims), ()
     words = [passages[s.passage].text[s.start : s.end] for s in sources]
     likeness = _encode(encoder, claims) @ _encode(encoder, words).T  # (claims, sources)
-    numbers: dict[Candidate, int] = {}
+    numbers: dict[Region, int] = {}
     sentences = []
     for claim, row in zip(claims, likeness, strict=True):
         best = _best_source(claim, row, words, rule)

@@ -47,6 +47,7 @@ class Citation:
     start: int  # offsets of `text` in the document's extracted text
     end: int
     text: str
+    focus: tuple[int, int] | None = None  # offsets of the very words in it that answer
     removed: bool = False  # the document was removed since; nothing else of it is kept here
 
 

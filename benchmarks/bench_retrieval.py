@@ -48,7 +48,7 @@ class CachedEncoder(Encoder):
     """An encoder that keeps the vectors of the benchmark's questions in a file."""
 
     def __init__(self, encoder: Encoder, path: Path, questions: Sequence[str]) -> None:
-        super().__init__(encoder.id, encoder._folder)
+        super().__init__(encoder.id, encoder.folder)
         self._vectors_of = dict(zip(questions, self._kept(path, questions), strict=True))
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:

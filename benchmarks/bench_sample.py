@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.answer import answer_question
+from app.answer import Readers, answer_question
+from app.reader import open_reader
 from app.sample import SampleQuestion, sample_files, sample_questions
 from app.types import Answer, Done
 from retrieval.build import build_index
@@ -48,8 +49,9 @@ def build(folder: Path) -> Iterator[Index]:
 
 def ask_all(index: Index) -> Iterator[Outcome]:
     """Ask the forty questions one after the other, each on its own."""
+    readers = Readers(open_reader())
     for question in sample_questions():
-        *_, last = answer_question(question.question, index=index, k=K)
+        *_, last = answer_question(question.question, index=index, readers=readers, k=K)
         assert isinstance(last, Done)
         answer = last.answer
         yield Outcome(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 REPORTING_ARTICLES = 12
+CALIBRATION_ARTICLES = 2
 FOLDS = 5
 COLLECTIONS = ("cranfield", "cacm", "med", "vaswani")
 
@@ -25,11 +26,15 @@ def titles(path: Path) -> list[str]:
 
 
 def squad(path: Path) -> dict[str, list[str]]:
-    """The first 12 titles by hash are reporting, the rest tuning."""
+    """The first 12 titles by hash are reporting, the rest tuning.
+
+    The last two of those are for calibration: nothing that is trained on tuning articles sees them.
+    """
     ordered = titles(path)
     return {
         "reporting": sorted(ordered[:REPORTING_ARTICLES]),
         "tuning": sorted(ordered[REPORTING_ARTICLES:]),
+        "calibration": sorted(ordered[-CALIBRATION_ARTICLES:]),
     }
 
 

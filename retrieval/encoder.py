@@ -43,7 +43,7 @@ class Encoder:
 
     def __init__(self, id: str, folder: Path) -> None:
         self.id = id
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.Lock()
         self._model: Any = None
         settings = _Settings(folder)
@@ -109,7 +109,7 @@ class Encoder:
     def _loaded(self) -> Any:
         with self._lock:
             if self._model is None:
-                self._model = _load(self._folder)
+                self._model = _load(self.folder)
             return self._model
 
 

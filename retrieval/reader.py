@@ -1,4 +1,4 @@
-"""The reader: a question and passages in; the best spans, exact offsets and a no-answer score out.
+"""The reader: a question and passages in; the best spans, exact offsets and log odds out.
 
 A MiniLM encoder reads "[CLS] question [SEP] passage [SEP]" and a linear head scores every token
 as the start and as the end of the answer; [CLS] stands for "no answer here" (as in SQuAD 2.0).
@@ -6,7 +6,7 @@ as the start and as the end of the answer; [CLS] stands for "no answer here" (as
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from retrieval.types import RetrievalError
+from retrieval.types import Region, RetrievalError
 
+FORMAT = 1
+CARD, TENSORS = "reader.json", "reader.safetensors"
 QUESTION_TOKENS = 64
 WINDOW_TOKENS = 320
 STRIDE_TOKENS = 96
@@ -25,12 +27,20 @@ BLOCKED = -1e4  # a score no span can win with
 
 @dataclass(frozen=True, slots=True)
 class ReadSpan:
-    """`passages[passage][start:end]` answers with `score`: span score minus no-answer score."""
+    """`passages[passage][start:end]`, and the log odds that these words answer."""
 
     passage: int
     start: int
     end: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Log odds of a span = `scale` * (its score - the no-answer score) + `shift` (Platt)."""
+
+    scale: float = 1.0
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +80,18 @@ def open_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def make_windows(tokenizer: Any, question: str, passage: str, number: int = 0) -> list[Window]:
-    """Overlapping windows of at most WINDOW_TOKENS tokens that cover the whole passage."""
+def make_windows(
+    tokenizer: Any, question: str, passage: str, number: int = 0, longest: int = WINDOW_TOKENS
+) -> list[Window]:
+    """Overlapping windows of at most `longest` tokens that cover the whole passage."""
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     asked = tokenizer.encode(question, add_special_tokens=False).ids[:QUESTION_TOKENS]
     read = tokenizer.encode(passage, add_special_tokens=False)
-    room = WINDOW_TOKENS - len(asked) - 3
+    room = longest - len(asked) - 3
+    shared = min(STRIDE_TOKENS, room // 2)  # tokens that two neighbours have in common
     head = (cls, *asked, sep)
     windows = []
-    for first in range(0, max(1, len(read.ids) - STRIDE_TOKENS), room - STRIDE_TOKENS):
+    for first in range(0, max(1, len(read.ids) - shared), room - shared):
         ids = tuple(read.ids[first : first + room])
         offsets = tuple(read.offsets[first : first + room])
         windows.append(
@@ -108,66 +121,96 @@ def collate(windows: Sequence[Window]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return ids, segments, mask, allowed
 
 
-def best_spans(start: np.ndarray, end: np.ndarray, most: int) -> list[tuple[int, int, float]]:
-    """The `most` best (first token, last token, score) of one window; start, end: (T,)."""
-    tokens = len(start)
-    scores = start[:, None] + end[None, :]  # (T, T)
-    scores[~np.triu(np.ones((tokens, tokens), dtype=bool))] = 2 * BLOCKED
-    scores[np.triu(np.ones((tokens, tokens), dtype=bool), ANSWER_TOKENS)] = 2 * BLOCKED
-    scores[0, :] = 2 * BLOCKED
-    flat = np.argsort(-scores, axis=None, kind="stable")[:most]
-    pairs = (divmod(int(place), tokens) for place in flat)
-    return [(i, j, float(scores[i, j])) for i, j in pairs if scores[i, j] > BLOCKED / 2]
-
-
 class Reader:
-    """A trained span model with its tokenizer; `read` is what the rest of the program calls."""
+    """A trained span model with its tokenizer; safe to call from any thread."""
 
-    def __init__(self, model: SpanModel, tokenizer: Any) -> None:
+    def __init__(
+        self,
+        model: SpanModel,
+        tokenizer: Any,
+        calibration: Calibration = Calibration(),
+        window_tokens: int = WINDOW_TOKENS,
+    ) -> None:
         self._model = model.eval()
         self._tokenizer = tokenizer
+        self._calibration = calibration
+        self._window_tokens = window_tokens
 
     @torch.inference_mode()
-    def read(self, question: str, passages: Sequence[str], most: int = 5) -> list[ReadSpan]:
-        """The best spans over all passages, best first; a negative score means "more likely none".
+    def read(
+        self, question: str, passages: Sequence[str], regions: Sequence[Region] | None = None
+    ) -> list[ReadSpan | None]:
+        """The best span within each region, in order; None where no token lies wholly inside.
 
-        At most `most` a passage. Ties: earlier passage, earlier start, shorter span.
+        Without `regions` each passage is one. All passages are read in one batch.
         """
+        if regions is None:
+            regions = [Region(number, 0, len(text)) for number, text in enumerate(passages)]
         windows = [
             window
             for number, passage in enumerate(passages)
-            for window in make_windows(self._tokenizer, question, passage, number)
+            for window in make_windows(
+                self._tokenizer, question, passage, number, self._window_tokens
+            )
         ]
-        if not windows:
-            return []
+        if not windows or not regions:
+            return [None] * len(regions)
         start, end = self._model(*collate(windows)).numpy()  # (B, T) each
-        spans = [
-            span
+        return [self._best(region, windows, start, end) for region in regions]
+
+    def _best(
+        self, region: Region, windows: Sequence[Window], start: np.ndarray, end: np.ndarray
+    ) -> ReadSpan | None:
+        """The best of the region's windows; ties go to the earlier one."""
+        scale, shift = self._calibration.scale, self._calibration.shift
+        found = [
+            replace(span, score=scale * span.score + shift)
             for row, window in enumerate(windows)
-            for span in _window_spans(window, start[row], end[row], most)
+            if window.passage == region.passage
+            and (span := best_within(region, window, start[row], end[row])) is not None
         ]
-        return sorted(spans, key=lambda span: (-span.score, span.passage, span.start, span.end))
+        return max(found, key=lambda span: span.score, default=None)
 
 
-def _window_spans(window: Window, start: np.ndarray, end: np.ndarray, most: int) -> list[ReadSpan]:
-    size = len(window.ids)
-    none = float(start[0] + end[0])
-    spans = []
-    for first, last, score in best_spans(start[:size].copy(), end[:size].copy(), most):
-        left, right = window.offsets[first], window.offsets[last]
-        if left is not None and right is not None:
-            spans.append(ReadSpan(window.passage, left[0], right[1], score - none))
-    return spans
+def best_within(
+    region: Region, window: Window, start: np.ndarray, end: np.ndarray
+) -> ReadSpan | None:
+    """The span of at most ANSWER_TOKENS tokens in the region with the highest start + end score.
+
+    start, end: (T,). Its score is less the no-answer score. Ties: earlier, then shorter.
+    """
+    inside = [
+        token
+        for token, offset in enumerate(window.offsets)
+        if offset is not None and region.start <= offset[0] and offset[1] <= region.end
+    ]
+    if not inside:
+        return None
+    first, last = inside[0], inside[-1] + 1
+    scores = start[first:last, None] + end[None, first:last]  # (tokens, tokens)
+    tokens = last - first
+    short = np.triu(np.ones((tokens, tokens), bool)) & ~np.triu(
+        np.ones((tokens, tokens), bool), ANSWER_TOKENS
+    )
+    i, j = divmod(int(np.argmax(np.where(short, scores, 2 * BLOCKED))), tokens)
+    left, right = window.offsets[first + i], window.offsets[first + j]
+    score = float(scores[i, j] - start[0] - end[0])
+    return ReadSpan(region.passage, left[0], right[1], score) if left and right else None
 
 
 def new_span_model(encoder_folder: Path) -> SpanModel:
     """A span model on a BERT folder's weights with a fresh head; reads no network."""
-    from transformers import BertModel
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
 
-    encoder = BertModel.from_pretrained(
-        str(encoder_folder), add_pooling_layer=False, local_files_only=True
+    # The fused CPU kernel knows no attention dropout: without it 8 -> 12 examples a second.
+    config = BertConfig.from_pretrained(
+        str(encoder_folder), local_files_only=True, attention_probs_dropout_prob=0.0
     )
-    return SpanModel(encoder.float(), encoder.config.hidden_size)
+    encoder = BertModel(config, add_pooling_layer=False)
+    saved = load_file(encoder_folder / "model.safetensors")
+    encoder.load_state_dict({name: saved[name] for name in encoder.state_dict()})
+    return SpanModel(encoder.float(), config.hidden_size)
 
 
 def load_reader(folder: Path, encoder_folder: Path) -> Reader:
@@ -175,17 +218,34 @@ def load_reader(folder: Path, encoder_folder: Path) -> Reader:
 
     Raises RetrievalError where the folder is not a reader or does not fit the encoder.
     """
+    card = read_card(folder)
+    model = new_span_model(encoder_folder)
+    put_tensors(model, folder)
+    calibration = Calibration(**card["calibration"])
+    return Reader(model, open_tokenizer(encoder_folder), calibration, card["window_tokens"])
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `reader.json` says of the reader; RetrievalError where it says nothing."""
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if card["format"] != FORMAT:
+            raise ValueError(f"format {card['format']}; this version reads format {FORMAT}")
+        return card
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RetrievalError(f"{folder}: not a reader folder ({error})") from error
+
+
+def put_tensors(model: SpanModel, folder: Path) -> None:
+    """Put the tensors of the reader in `folder` into `model`; RetrievalError if they do not fit."""
     from safetensors.torch import load_file
 
     try:
-        card = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
-        learned = load_file(folder / "reader.safetensors")
+        learned = load_file(folder / TENSORS)
     except (OSError, ValueError) as error:
         raise RetrievalError(f"{folder}: not a reader folder ({error})") from error
-    model = new_span_model(encoder_folder)
     own = model.state_dict()
-    wrong = [name for name, tensor in learned.items() if own[name].shape != tensor.shape]
-    if wrong or card.get("format") != 1:
-        raise RetrievalError(f"{folder}: does not fit the encoder in {encoder_folder} ({wrong})")
+    wrong = [n for n, tensor in learned.items() if n not in own or own[n].shape != tensor.shape]
+    if wrong:
+        raise RetrievalError(f"{folder}: does not fit its encoder ({', '.join(wrong[:3])})")
     model.load_state_dict({**own, **{name: tensor.float() for name, tensor in learned.items()}})
-    return Reader(model, open_tokenizer(encoder_folder))

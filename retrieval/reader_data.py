@@ -36,15 +36,10 @@ class Occurrence:
     end: int
 
 
-def human_examples(questions: Iterable[Question]) -> list[Example]:
-    """Each answerable question with its own passage and its first answer."""
-    return [
-        Example(
-            q.text, q.context, (q.answers[0].start, q.answers[0].start + len(q.answers[0].text))
-        )
-        for q in questions
-        if q.answers
-    ]
+def human_examples(questions: Iterable[Question], rng: random.Random) -> list[Example]:
+    """Each answerable question with its own passage and one of its answers."""
+    picked = [(q, rng.choice(q.answers)) for q in questions if q.answers]
+    return [Example(q.text, q.context, (a.start, a.start + len(a.text))) for q, a in picked]
 
 
 def wrong_passages(
@@ -136,6 +131,8 @@ def _candidates(text: str, longest: int) -> Iterator[tuple[str, int, int]]:
         for last in range(first, min(first + longest, len(tokens))):
             if last > first and not text[tokens[last - 1].end() : tokens[last].start()].isspace():
                 break  # a span never crosses punctuation
+            if tokens[last].group() == "unk":
+                break  # WikiText's stand-in for rare words
             if tokens[last].group().lower() in _STOP:
                 continue
             if last == first and not _is_name_or_number(text, tokens[first]):
@@ -192,10 +189,9 @@ def curriculum(
     clozes = [c for passages in documents for c in cloze_examples(passages, rng, share)]
     rng.shuffle(clozes)
     examples = clozes[: plan.clozes]
-    human = human_examples(questions)
     for _ in range(plan.epochs):
         wrong = rng.sample(questions, int(plan.wrong * len(questions)))
-        epoch = human + wrong_passages(wrong, questions, rng)
+        epoch = human_examples(questions, rng) + wrong_passages(wrong, questions, rng)
         rng.shuffle(epoch)
         examples += epoch
     return examples

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from retrieval.reader import (
+    CARD,
+    FORMAT,
+    TENSORS,
+    Calibration,
     SpanModel,
     Window,
     collate,
     make_windows,
     new_span_model,
     open_tokenizer,
+    put_tensors,
 )
 from retrieval.reader_data import Example
 from retrieval.types import RetrievalError
@@ -29,6 +33,7 @@ class ReaderTraining:
     """Settings of one run. `learning_rate` is the peak; it warms up linearly and decays to zero."""
 
     batch_size: int = 16
+    window_tokens: int = 144  # longer passages are cut to a part that holds the answer
     learning_rate: float = 1e-4
     head_learning_rate: float = 5e-4
     warm_up: float = 0.06
@@ -53,16 +58,19 @@ def train_reader(
     out: Path,
     settings: ReaderTraining = ReaderTraining(),
     report: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    start: Path | None = None,
 ) -> SpanModel:
     """Train on `examples` in the order given (a curriculum), once; continues where `out` stopped.
 
-    Writes `out/state.safetensors` and `out/state.json` every `save_every` steps, and the reader
-    itself (`reader.safetensors`, `reader.json`) at the end. Raises RetrievalError for no examples.
+    `start` is a reader to go on from instead of the encoder alone. Writes `out/state.safetensors`
+    every `save_every` steps. Raises RetrievalError for no examples.
     """
     if not examples:
         raise RetrievalError("no examples to train the reader on; give a question file")
     torch.manual_seed(settings.seed)
     model = new_span_model(encoder_folder)
+    if start is not None:
+        put_tensors(model, start)
     for parameter in model.encoder.embeddings.parameters():
         parameter.requires_grad_(False)  # what is shipped stays small: the layers and the head
     optimizer = _optimizer(model, settings)
@@ -73,12 +81,15 @@ def train_reader(
     model.train()
     for step in range(done, len(batches)):
         torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout repeats after a resume
-        batch = [_features(tokenizer, example, settings.seed + step) for example in batches[step]]
+        batch = [
+            _features(tokenizer, example, settings.window_tokens, settings.seed + step)
+            for example in batches[step]
+        ]
         loss = _step(model, optimizer, batch, settings, _rate(step, len(batches), settings))
         report(step + 1, len(batches), loss)
         if (step + 1) % settings.save_every == 0 or step + 1 == len(batches):
             _save_state(out, model, optimizer, step + 1)
-    save_reader(out, model, {"settings": asdict(settings), "examples": len(examples)})
+    model.eval()
     return model
 
 
@@ -105,9 +116,9 @@ def _batches(examples: Sequence[Example], settings: ReaderTraining) -> Iterator[
         yield from batches
 
 
-def _features(tokenizer: Any, example: Example, seed: int) -> Features:
+def _features(tokenizer: Any, example: Example, longest: int, seed: int) -> Features:
     """A window that holds the answer; a random one of the passage where there is none."""
-    windows = make_windows(tokenizer, example.question, example.passage)
+    windows = make_windows(tokenizer, example.question, example.passage, longest=longest)
     placed = [(window, *_answer_tokens(window, example.span)) for window in windows]
     holding = [one for one in placed if one[1] > 0] or placed
     return Features(*random.Random(seed).choice(holding))
@@ -203,8 +214,17 @@ def _resume(out: Path, model: SpanModel, optimizer: torch.optim.Optimizer) -> in
     return done
 
 
-def save_reader(out: Path, model: SpanModel, card: dict[str, Any]) -> None:
-    """Write the trained tensors as float16 and what they are, each by rename."""
+def save_reader(
+    out: Path,
+    model: SpanModel,
+    calibration: Calibration,
+    window_tokens: int,
+    card: dict[str, Any],
+) -> None:
+    """Write the trained tensors as float16, and `card` with what the reader needs, by rename.
+
+    A reader reads best in windows of the size it was trained with.
+    """
     from safetensors.torch import save_file
 
     trained = {
@@ -213,7 +233,8 @@ def save_reader(out: Path, model: SpanModel, card: dict[str, Any]) -> None:
         if parameter.requires_grad
     }
     save_file(trained, out / "reader.tmp")
-    _replace(out / "reader.tmp", out / "reader.safetensors")
-    text = json.dumps({"format": 1, "written": int(time.time()), **card}, indent=2)
-    (out / "reader.json.tmp").write_text(text + "\n", encoding="utf-8")
-    _replace(out / "reader.json.tmp", out / "reader.json")
+    _replace(out / "reader.tmp", out / TENSORS)
+    needed = {"calibration": asdict(calibration), "window_tokens": window_tokens}
+    whole = {"format": FORMAT, **needed, **card}
+    (out / "card.tmp").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    _replace(out / "card.tmp", out / CARD)

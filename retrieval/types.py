@@ -65,6 +65,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """Words of one of several passages: `passages[passage][start:end]`."""
+
+    passage: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """About 100 words of a document, `document_text[start:end]`, on `page` (1-based) or None."""
 

@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
         k: Annotated[int | None, typer.Option(min=1, help="Passages to answer from.")] = None,
         mode: Annotated[str | None, typer.Option(help="quote (literal words) or free.")] = None,
         model: Annotated[str | None, typer.Option(help="A folder, a hub id or a URL.")] = None,
+        reader: Annotated[Path | None, typer.Option(help="A folder from `train reader`.")] = None,
         document: Annotated[
             Path | None, typer.Option(help="One file to read whole, instead of DIR.")
         ] = None,
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
         from app.schemas import answer_object
         from app.settings import load_settings
 
-        settings = load_settings(k=k, mode=mode, model=model)
+        settings = load_settings(k=k, mode=mode, model=model, reader=reader)
         if document is not None and question is None:
             from app.commands.ask_document import ask_whole
 
@@ -52,14 +53,19 @@ def register(app: typer.Typer) -> None:
 
 def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event]:
     """Open what the question needs, answer it, close everything."""
-    from app.answer import answer_question
+    from app.answer import Readers, answer_question
+    from app.reader import open_reader
     from retrieval.index import Index
 
     index = Index.open(folder)
     model = language_model(settings) if settings.mode is AnswerMode.FREE else None
     try:
         yield from answer_question(
-            question, index=index, model=model, mode=settings.mode, k=settings.k
+            question,
+            index=index,
+            readers=Readers(open_reader(settings.reader), model),
+            mode=settings.mode,
+            k=settings.k,
         )
     finally:
         index.close()

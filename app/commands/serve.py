@@ -12,6 +12,7 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback b
 Port = Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")]
 Model = Annotated[str | None, typer.Option(help="A folder, a hub id or a URL.")]
 Encoder = Annotated[str | None, typer.Option(help="A folder or a hub id.")]
+Reader = Annotated[Path | None, typer.Option(help="A folder from `train reader`.")]
 Home = Annotated[Path | None, typer.Option(help="Where the library is kept.")]
 AllowHost = Annotated[list[str] | None, typer.Option(help="A name this server is reached by.")]
 AllowOpen = Annotated[
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
         port: Port = None,
         model: Model = None,
         encoder: Encoder = None,
+        reader: Reader = None,
         home: Home = None,
         allow_host: AllowHost = None,
         allow_open: AllowOpen = False,
@@ -35,8 +37,16 @@ def register(app: typer.Typer) -> None:
         """Open the page and the API over your library; ORBWEAVER_PASSWORD locks both."""
         from app.settings import load_settings
 
-        given = {"host": host, "port": port, "model": model, "encoder": encoder, "home": home}
-        _run(load_settings(**given, allow_open=allow_open or None), allow_host or [])
+        settings = load_settings(
+            host=host,
+            port=port,
+            model=model,
+            encoder=encoder,
+            reader=reader,
+            home=home,
+            allow_open=allow_open or None,
+        )
+        _run(settings, allow_host or [])
 
     @app.command()
     def demo(host: Host = None, port: Port = None, model: Model = None, home: Home = None) -> None:

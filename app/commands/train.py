@@ -8,7 +8,10 @@ import typer
 if TYPE_CHECKING:
     from jamba.training_state import Point
 
-RECIPE = Path(__file__).parents[1] / "checkpoints" / "sample-jamba" / "recipe.json"
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+RECIPE = CHECKPOINTS / "sample-jamba" / "recipe.json"
+READER_RECIPE = CHECKPOINTS / "reader" / "recipe.json"
+SPLITS = Path("benchmarks/splits.json")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +20,7 @@ def register(app: typer.Typer) -> None:
         help="Train the small models that Orbweaver runs without a network.", no_args_is_help=True
     )
     group.command("lm")(lm)
+    group.command("reader")(reader)
     app.add_typer(group, name="train")
 
 
@@ -29,7 +33,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
     ] = RECIPE,
     splits: Annotated[
         Path, typer.Option(help="Which articles may be trained on (a checkout has it).")
-    ] = Path("benchmarks/splits.json"),
+    ] = SPLITS,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.01, help="How long to train.", show_default="the recipe's"),
@@ -80,3 +84,61 @@ def lm(  # noqa: PLR0913 - one argument for each option
         print_json(measured.to_dict())
     else:
         print_text(f"{out}: {lm_training.summary(measured)}")
+
+
+def reader(
+    out: Annotated[Path, typer.Option(help="The reader folder to make, or to go on with.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The folder that holds the recipe's files.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="A SQuAD file of your own: the bundled reader is trained further on it."),
+    ] = None,
+    recipe: Annotated[
+        Path,
+        typer.Option(
+            help="What to train on and how, as JSON.", show_default="the bundled reader's"
+        ),
+    ] = READER_RECIPE,
+    splits: Annotated[
+        Path, typer.Option(help="Which articles may be trained on (a checkout has it).")
+    ] = SPLITS,
+    threads: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train the reader that finds answers: from the recipe's data, or further on your questions.
+
+    The state is saved every hundred updates; the same command goes on from there. At the end the
+    reader is calibrated on questions held out, and OUT is what --reader takes.
+    """
+    from app import reader_training
+    from app.console import print_json, print_text, progress
+    from app.lm_training import use_threads
+    from app.reader import BUNDLED
+    from retrieval.encoder import load_encoder
+
+    if (data is None) == (questions is None):
+        raise typer.BadParameter("give either --data (the recipe's folder) or --questions (a file)")
+    use_threads(threads)
+    chosen = reader_training.read_reader_recipe(recipe)
+    if questions is not None:
+        chosen = reader_training.for_own_questions(chosen, questions)
+    sources = reader_training.read_reader_data(chosen, data or Path(), splits)
+    with progress() as bar:
+        task = bar.add_task("training", total=None)
+        scores = reader_training.run(
+            chosen,
+            sources,
+            load_encoder().folder,
+            out,
+            lambda step, steps, loss: bar.update(task, completed=step, total=steps),
+            start=None if questions is None else BUNDLED,
+        )
+    if as_json:
+        print_json(scores.to_dict())
+    else:
+        print_text(
+            f"{out}: {scores.questions} held-out questions, exact match {scores.exact_match:.1f}, "
+            f"F1 {scores.f1:.1f}, right from wrong passages {scores.auroc:.3f}"
+        )

@@ -1,11 +1,18 @@
 """The About tab: what answers here, named as what it is, and how to use something else."""
 
+import json
+from pathlib import Path
+
 from app.loading import Loading
 from app.service import Service
 from app.types import AnswerMode
 from app.ui.escape import Html, html, join
 
 QUOTES = "Literal words of your documents, with their place. No model writes anything."
+READER = (
+    "A small model trained for this program points at the words. It reads, it does not know: it "
+    "cannot count, compare or add up. Measured on articles it never saw:"
+)
 
 
 def note(service: Service, mode: AnswerMode) -> Html:
@@ -24,12 +31,13 @@ def text(service: Service) -> Html:
         ("Your documents", f"Kept in {service.library.home}, with their indexes and your chats."),
     ]
     return html(
-        '<section class="about"><h2>What answers here</h2><dl>{rows}</dl>'
+        '<section class="about"><h2>What answers here</h2><dl>{rows}</dl>{figures}'
         "<h2>Use another model</h2><p>Start the server with <code>--model</code> and a folder, "
         "a hub id, or the URL of any OpenAI-compatible server.</p><h2>From a program</h2>"
         "<p>The same answers with the same citations: <code>POST /v1/collections/ID/ask</code>. "
         "<code>/v1/models</code> and <code>/v1/chat/completions</code> speak OpenAI’s API.</p>"
         "</section>",
+        figures=_figures(service.settings.reader),
         rows=join(html("<dt>{n}</dt><dd>{said}</dd>", n=name, said=said) for name, said in rows),
     )
 
@@ -39,3 +47,27 @@ def _privacy(service: Service) -> str:
     if host is None:
         return "Everything runs on this computer."
     return f"Passages are sent to {host} when an answer is generated."
+
+
+def _figures(reader: Path) -> Html:
+    """What was measured of the reader, where its folder says so."""
+    try:
+        measured = json.loads((reader / "figures.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return Html()
+    rows = join(
+        html(
+            "<tr><td>{name}</td><td>{exact}</td><td>{f1}</td></tr>",
+            name=name,
+            exact=f"{figures['exact_match']:.0f} %",
+            f1=f"{figures['f1']:.0f} %",
+        )
+        for name, figures in measured.items()
+    )
+    return html(
+        "<h2>How well it quotes</h2><p>{said}</p><table><thead><tr><th>Questions</th>"
+        "<th>Exactly the expected words</th><th>Overlap (F1)</th></tr></thead>"
+        "<tbody>{rows}</tbody></table>",
+        said=READER,
+        rows=rows,
+    )

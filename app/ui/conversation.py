@@ -1,5 +1,6 @@
 """Questions and their answers as HTML: sentences, numbered citations, evidence, figures."""
 
+import re
 from collections.abc import Sequence
 
 from app.types import Answer, AnswerMode, Citation, RetrievedPassage, Sentence
@@ -7,6 +8,7 @@ from app.ui.escape import Html, html, join
 from app.ui.marks import count, seconds, show_button, where
 
 NOT_SAID = "The documents do not say."
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def turns(answers: Sequence[Answer]) -> Html:
@@ -85,8 +87,22 @@ def _sentence(sentence: Sentence, citations: dict[int, Citation], mode: AnswerMo
             '<span class="unsupported">{text} <span class="flag">not supported</span></span>',
             text=sentence.text,
         )
-    text = _without_blank_lines(sentence.text)
-    return html("<span>{text}{marks}</span>", text=text, marks=marks)
+    cited = [citations[number] for number in sentence.citations if number in citations]
+    return html("<span>{text}{marks}</span>", text=_with_focus(sentence.text, cited), marks=marks)
+
+
+def _with_focus(text: str, cited: Sequence[Citation]) -> Html:
+    """A literal quote with the very words that answer made strong; other text as it is."""
+    for citation in cited:
+        if citation.focus is not None and citation.text == text:
+            start, end = (place - citation.start for place in citation.focus)
+            return html(
+                "{before}<strong>{focus}</strong>{after}",
+                before=_without_blank_lines(text[:start]),
+                focus=text[start:end],
+                after=_without_blank_lines(text[end:]),
+            )
+    return html("{text}", text=_without_blank_lines(text))
 
 
 def _mark(citation: Citation) -> Html:
@@ -146,7 +162,7 @@ def _passage(passage: RetrievedPassage) -> Html:
 
 
 def _without_blank_lines(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if line.strip())
+    return _BLANK_LINES.sub("\n", text)
 
 
 def _scores(passage: RetrievedPassage) -> Html:

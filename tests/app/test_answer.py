@@ -4,16 +4,18 @@ import threading
 
 import pytest
 
-from app.answer import ABSTAIN, QuestionError, answer_question
+from app.answer import ABSTAIN, QuestionError, Readers, answer_question
 from app.followup import Turn
 from app.models import resolve
+from app.reader import open_reader
 from app.types import AnswerMode, Done, Retrieved, TextDelta
 
 pytestmark = pytest.mark.java
 
 
-def ask(index, question, **options):
-    *events, done = answer_question(question, index=index, **options)
+def ask(index, question, model=None, **options):
+    readers = Readers(open_reader(), model)
+    *events, done = answer_question(question, index=index, readers=readers, **options)
     assert isinstance(events[0], Retrieved)
     assert isinstance(done, Done)
     shown = "".join(event.text for event in events if isinstance(event, TextDelta))

@@ -17,6 +17,7 @@ def test_everything_essential_works_here(tmp_path):
     assert failed == {}
     assert "started" in checks["java"].detail
     assert "384 dimensions, weights 53aa51172d14" in checks["encoder"].detail
+    assert "north" in checks["reader"].detail
     assert not (tmp_path / "home").exists(), "looking must not create anything"
 
 

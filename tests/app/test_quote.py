@@ -13,6 +13,7 @@ from app.quote import (
 )
 from app.types import RetrievedPassage
 from app.words import stems
+from retrieval.reader import ReadSpan
 
 
 class WordCounter:
@@ -30,6 +31,28 @@ class WordCounter:
         return rows
 
 
+class Undecided:
+    """A reader for which all words answer as well, so that the other signals decide."""
+
+    def read(self, question, passages, regions):
+        return [ReadSpan(each.passage, each.start, each.start + 3, 0.0) for each in regions]
+
+
+class LookingFor(Undecided):
+    """A reader that is sure of one word."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def read(self, question, passages, regions):
+        found = []
+        for each in regions:
+            at = passages[each.passage].find(self.word, each.start, each.end)
+            whole = ReadSpan(each.passage, each.start, each.end, -5.0)
+            found.append(whole if at < 0 else ReadSpan(each.passage, at, at + len(self.word), 5.0))
+        return found
+
+
 def passage(text: str, title: str = "", number: int = 0) -> RetrievedPassage:
     return RetrievedPassage(
         f"d{number}#0", f"d{number}", f"{number}.txt", title, text, 3, 100, 100 + len(text), 1, {}
@@ -41,7 +64,7 @@ OPEN = Weights(threshold=-100.0, margin=0.0)
 
 
 def quoted(question, passages, weights=OPEN):
-    quotes = best_quotes(question, passages, WordCounter(), weights)
+    quotes = best_quotes(question, passages, WordCounter(), Undecided(), weights)
     return [passages[q.passage].text[q.start : q.end] for q in quotes]
 
 
@@ -71,8 +94,18 @@ def test_neighbours_that_are_both_good_become_one_quote_and_others_two():
 
 def test_ties_go_to_the_passage_found_first():
     same = passage(BRIDGE.text, number=1)
-    (best,) = best_quotes("Is it green?", [BRIDGE, same], WordCounter(), OPEN)
+    (best,) = best_quotes("Is it green?", [BRIDGE, same], WordCounter(), Undecided(), OPEN)
     assert best.passage == 0
+
+
+def test_what_the_reader_points_at_wins_and_is_kept():
+    reader = LookingFor("1911")
+    (best,) = best_quotes("Is the bridge green?", [BRIDGE], WordCounter(), reader, OPEN)
+    assert BRIDGE.text[best.start : best.end].startswith("The bridge opened in 1911.")
+    assert best.focus is not None
+    assert BRIDGE.text[slice(*best.focus)] == "1911"
+    citation = cite(1, BRIDGE, best.start, best.end, best.focus)
+    assert citation.focus == (BRIDGE.start + 21, BRIDGE.start + 25)
 
 
 def test_words_of_the_title_count_as_said():
@@ -81,8 +114,8 @@ def test_words_of_the_title_count_as_said():
 
 
 def test_a_citation_points_into_the_document():
-    candidate = sentences_of([BRIDGE])[1]
-    citation = cite(1, BRIDGE, candidate.start, candidate.end)
+    sentence = sentences_of([BRIDGE])[1]
+    citation = cite(1, BRIDGE, sentence.start, sentence.end)
     assert citation.text == "Anna Kern designed the bridge."
     assert (citation.start, citation.end) == (127, 157)
     assert citation.page == 3
@@ -117,5 +150,5 @@ def test_what_kind_of_answer_is_asked_for(question, sentence, lacking):
 )
 def test_what_can_answer_at_all(question, sentence, may):
     found = [passage(sentence)]
-    (candidate,) = sentences_of(found)
-    assert may_answer(question, candidate, found) is may
+    (region,) = sentences_of(found)
+    assert may_answer(question, region, found) is may

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.answer import answer_question
+from app.answer import Readers, answer_question
 from app.library import Library, State
+from app.reader import open_reader
 from app.sample import sample_files
 from app.types import AnswerMode, Done
 from app.worker_process import start_worker, stop_worker
@@ -99,7 +100,7 @@ def told(tmp_path) -> Iterator[tuple[Library, int]]:
 def ask(library: Library, collection: int, question: str):
     index = Index.open(library.index_path(collection))
     try:
-        *_, last = answer_question(question, index=index)
+        *_, last = answer_question(question, index=index, readers=Readers(open_reader()))
         assert isinstance(last, Done)
         return last.answer
     finally:

@@ -35,16 +35,6 @@ def wrongly_answered(outcomes: list[Outcome]) -> list[Outcome]:
     return [e for e in outcomes if not e.question.answers and e.answer.mode != "abstain"]
 
 
-def test_most_of_what_is_not_there_is_not_answered(outcomes):
-    missed = wrongly_answered(outcomes)
-    assert len(missed) <= 4, report(missed)
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="7 of 10 near misses should be refused and 6 are: likeness and shared words do not "
-    "tell them from answers (docs/decisions.md); a reader should",
-)
 def test_what_is_not_there_is_not_answered(outcomes):
     missed = wrongly_answered(outcomes)
     assert len(missed) <= 3, report(missed)

@@ -8,9 +8,11 @@ import torch
 
 from retrieval.reader import (
     ANSWER_TOKENS,
-    BLOCKED,
     WINDOW_TOKENS,
-    best_spans,
+    Calibration,
+    Reader,
+    Window,
+    best_within,
     collate,
     load_reader,
     make_windows,
@@ -18,8 +20,8 @@ from retrieval.reader import (
     open_tokenizer,
 )
 from retrieval.reader_data import Example
-from retrieval.reader_train import ReaderTraining, train_reader
-from retrieval.types import RetrievalError
+from retrieval.reader_train import ReaderTraining, save_reader, train_reader
+from retrieval.types import Region, RetrievalError
 
 WORDS = (
     "the weir was built in 1932 by a miller when who where trust river opened spring salmon".split()
@@ -66,11 +68,16 @@ def test_an_empty_passage_still_makes_one_window(encoder):
     assert all(offset is None for offset in window.offsets)
 
 
-def test_best_spans_are_ordered_short_enough_and_never_backwards():
-    start, end = np.full(80, BLOCKED), np.full(80, BLOCKED)
-    start[[5, 20]], end[[3, 8, 79]] = [2.0, 1.0], [9.0, 1.0, 8.0]
-    assert best_spans(start, end, 3) == [(5, 8, 3.0)]
-    assert ANSWER_TOKENS < 79 - 20
+def test_the_best_span_of_a_region_lies_inside_it_is_short_and_never_backwards():
+    """Tokens 1 to 79 are one character each; [CLS], token 0, has the no-answer score."""
+    window = Window(0, (0,) * 80, (0,) * 80, (None, *((at, at + 1) for at in range(79))))
+    start, end = np.zeros(80), np.zeros(80)
+    start[[0, 5, 30]], end[[3, 8, 79]] = [0.5, 2.0, 1.0], [9.0, 1.0, 8.0]
+    found = best_within(Region(0, 4, 60), window, start, end)
+    assert (found.start, found.end, found.score) == (4, 8, 2.5)
+    long = best_within(Region(0, 4, 79), window, start, end)  # not from token 30, too far from 79
+    assert (long.start, long.end, long.score) == (79 - ANSWER_TOKENS, 79, 7.5)
+    assert best_within(Region(0, 79, 99), window, start, end) is None
 
 
 def test_padding_does_not_change_scores(encoder):
@@ -100,17 +107,38 @@ def test_a_stopped_training_resumes_to_the_same_weights(encoder, tmp_path):
 
 def test_it_learns_saves_what_changed_and_reads_exact_words(encoder, tmp_path):
     settings = ReaderTraining(batch_size=6, learning_rate=3e-3, head_learning_rate=1e-2)
-    train_reader(EXAMPLES * 12, encoder, tmp_path, settings)
+    model = train_reader(EXAMPLES * 12, encoder, tmp_path, settings)
+    save_reader(tmp_path, model, Calibration(2.0, 1.0), 64, {"note": "tiny"})
     reader = load_reader(tmp_path, encoder)
     passages = ["the river trust", "the weir was built in 1932 by a miller"]
-    best = reader.read("when was the weir built", passages)[0]
+    _, best = reader.read("when was the weir built", passages)
     assert passages[best.passage][best.start : best.end] == "1932"
-    assert best.score > 0
-    assert all(span.score < 0 for span in reader.read("when was the weir opened", passages[:1]))
-    assert json.loads((tmp_path / "reader.json").read_text())["format"] == 1
+    assert best.score > 1
+    (none,) = reader.read("when was the weir opened", passages[:1])
+    assert none.score < 1
+    early, late = reader.read(
+        "when was the weir built", passages, [Region(1, 0, 21), Region(1, 22, 26)]
+    )
+    assert (late.start, late.end) == (22, 26)
+    assert early.end <= 21
+    assert late.score == pytest.approx(best.score)
+    assert json.loads((tmp_path / "reader.json").read_text())["note"] == "tiny"
+
+
+def test_a_trained_reader_is_trained_further(encoder, tmp_path):
+    settings = ReaderTraining(batch_size=6, learning_rate=3e-3, head_learning_rate=1e-2)
+    first = train_reader(EXAMPLES * 4, encoder, tmp_path / "first", settings)
+    save_reader(tmp_path / "first", first, Calibration(), 64, {})
+    still = ReaderTraining(batch_size=6, learning_rate=0.0, head_learning_rate=0.0)
+    second = train_reader(EXAMPLES, encoder, tmp_path / "on", still, start=tmp_path / "first")
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3)  # float16 in between
 
 
 def test_no_passages_no_spans_and_no_examples_is_an_error(encoder, tmp_path):
+    reader = Reader(new_span_model(encoder), open_tokenizer(encoder))
+    assert reader.read("when", []) == []
+    assert reader.read("when", [""]) == [None]
     with pytest.raises(RetrievalError, match="no examples"):
         train_reader([], encoder, tmp_path)
     with pytest.raises(RetrievalError, match="not a reader folder"):

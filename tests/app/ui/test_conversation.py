@@ -52,6 +52,14 @@ def test_a_citation_is_a_button_that_names_its_words():
     assert 'aria-label="Source 1: a &lt;i&gt;b&lt;/i&gt;.pdf, page 3"' in button
 
 
+def test_the_words_that_answer_are_strong_within_their_quote():
+    said = "It was built <fast>\n\nin 1788."
+    cited = replace(CITED, start=12, end=12 + len(said), text=said, focus=(36, 40))
+    answer = replace(ANSWER, sentences=(Sentence(said, (1,)),), citations=(cited,))
+    shown = conversation.turn(answer)
+    assert "It was built &lt;fast&gt;\nin <strong>1788</strong>." in shown
+
+
 def test_nothing_of_a_document_is_markup():
     shown = conversation.turns([ANSWER]) + conversation.pending("<b>q</b>", (PASSAGE,), "<u>t</u>")
     shown += conversation.failed("<b>q</b>", "<u>no</u>")

@@ -1,0 +1,19 @@
+"""The reader that answers in quote mode: the bundled one, or one that was trained further."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retrieval.reader import Reader
+
+BUNDLED = Path(__file__).parent / "checkpoints" / "reader"
+
+
+@cache
+def open_reader(folder: Path = BUNDLED) -> "Reader":
+    """The reader in `folder`, on the packaged encoder; opened once. Raises RetrievalError."""
+    from retrieval.encoder import load_encoder
+    from retrieval.reader import load_reader
+
+    return load_reader(folder, load_encoder().folder)
