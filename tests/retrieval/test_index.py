@@ -263,7 +263,7 @@ def test_another_format_is_named(copy):
 def test_another_encoder_is_named(copy, encoder, tmp_path):
     from retrieval.encoder import load_encoder
 
-    other = shutil.copytree(encoder._folder, tmp_path / "other")
+    other = shutil.copytree(encoder.folder, tmp_path / "other")
     with open(other / "model.safetensors", "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\0\0\0\0")
