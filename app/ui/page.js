@@ -95,8 +95,10 @@ function drawn() {
   for (const frame of element.querySelectorAll("[data-frame]")) {
     const found = frame.querySelector("[data-found]");
     if (!found) continue;
-    const distance = found.getBoundingClientRect().top - frame.getBoundingClientRect().top;
-    frame.scrollTop += distance - frame.clientHeight / 3;
+    // The text scrolls by itself beside a page's picture; alone, its whole panel scrolls.
+    const scrolling = frame.scrollHeight > frame.clientHeight ? frame : frame.closest("#source");
+    const distance = found.getBoundingClientRect().top - scrolling.getBoundingClientRect().top;
+    scrolling.scrollTop += distance - scrolling.clientHeight / 3;
   }
   element.querySelector("[data-take-focus]")?.focus({ preventScroll: true });
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";

@@ -76,6 +76,22 @@ def check_citation(page: Page) -> None:
     expect(page.locator("#source mark")).to_have_count(0)
 
 
+def test_a_citation_deep_in_a_long_text_is_brought_into_view(page, server, tmp_path):
+    long = tmp_path / "bells.txt"
+    rows = [f"Entry {n} tells of the weather on an ordinary day." for n in range(300)]
+    rows[150] = "The great bell of Quarrow was cast by Ines Vandermolen in 1741."
+    long.write_text("\n\n".join(rows))
+    open_page(page, server)
+    upload(page, long)
+    wait_ready(page, "bells.txt")
+    ask(page, "Who cast the great bell of Quarrow?")
+    expect(page.locator("#conversation blockquote strong")).to_contain_text("Vandermolen")
+    page.locator("#conversation button.cite").first.click()
+    found = page.locator("#source mark[data-found]")
+    expect(found).to_contain_text("great bell of Quarrow")
+    expect(found).to_be_in_viewport()
+
+
 def test_a_hostile_document_shows_as_text(page, server, tmp_path):
     hostile = tmp_path / "<img src=x onerror=hacked=3>.txt"
     hostile.write_text(
