@@ -3,7 +3,8 @@
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -74,17 +75,28 @@ class Measured:
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.json; TrainingDataError names an unknown or missing field."""
+    with refusing(path, "training recipe"):
+        return Recipe(**recipe_fields(path, Recipe))
+
+
+@contextmanager
+def refusing(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong with the file at `path` into TrainingDataError."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        known = {item.name for item in fields(Recipe)}
-        if unknown := sorted(raw.keys() - known):
-            raise ValueError(f"unknown field {unknown[0]!r}")
-        if raw.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"format {raw['format']}; this version reads format {FORMAT}")
-        questions = tuple(QuestionFile(**question) for question in raw.pop("questions"))
-        return Recipe(texts=tuple(raw.pop("texts")), questions=questions, **raw)
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingDataError(f"{path}: not a training recipe ({error})") from None
+        raise TrainingDataError(f"{path}: not a {what} ({error})") from None
+
+
+def recipe_fields(path: Path, kind: type[Any]) -> dict[str, Any]:
+    """The fields of a recipe of the class `kind`; ValueError for an unknown field or format."""
+    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if unknown := sorted(raw.keys() - {item.name for item in fields(kind)}):
+        raise ValueError(f"unknown field {unknown[0]!r}")
+    if raw.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"format {raw['format']}; this version reads format {FORMAT}")
+    questions = tuple(QuestionFile(**question) for question in raw.pop("questions"))
+    return {**raw, "texts": tuple(raw["texts"]), "questions": questions}
 
 
 def read_sources(recipe: Recipe, data: Path, splits: Path) -> Sources:

@@ -4,19 +4,18 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from app.lm_data import TrainingDataError, read_questions, read_text
-from app.lm_training import QuestionFile
+from app.lm_training import FORMAT, QuestionFile, recipe_fields, refusing
 from retrieval.reader import Calibration, Reader, open_tokenizer
 from retrieval.reader_data import Curriculum, Example, curriculum, wrong_passages
 from retrieval.reader_eval import ReadingScores, auroc, best_odds, calibrate, read_gold
 from retrieval.reader_train import ReaderTraining, save_reader, train_reader
 from retrieval.squad import Question
 
-FORMAT = 1
 DOCUMENT_PARAGRAPHS = 30  # of a text without headings, taken as one document
 PARAGRAPH_WORDS = 100  # the rest of a longer paragraph is not used
 SHORTEST_PARAGRAPH = 30  # words
@@ -50,19 +49,11 @@ class ReaderData:
 
 def read_reader_recipe(path: Path) -> ReaderRecipe:
     """Read a recipe.json; TrainingDataError names an unknown or missing field."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if unknown := sorted(raw.keys() - {item.name for item in fields(ReaderRecipe)}):
-            raise ValueError(f"unknown field {unknown[0]!r}")
-        if raw.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"format {raw['format']}; this version reads format {FORMAT}")
-        questions = tuple(QuestionFile(**question) for question in raw.pop("questions"))
-        recipe = ReaderRecipe(texts=tuple(raw.pop("texts")), questions=questions, **raw)
+    with refusing(path, "reader's recipe"):
+        recipe = ReaderRecipe(**recipe_fields(path, ReaderRecipe))
         Curriculum(**recipe.curriculum)
         ReaderTraining(**recipe.training)
-        return recipe
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingDataError(f"{path}: not a reader's recipe ({error})") from None
+    return recipe
 
 
 def for_own_questions(recipe: ReaderRecipe, questions: Path) -> ReaderRecipe:

@@ -62,3 +62,20 @@ def model_folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     jamba.save_model(Jamba(config), folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_model(model_folder):
+    """The tiny Jamba as the application runs it, with a small cache of states."""
+    from app.local_model import LocalModel
+
+    model = LocalModel(
+        model_folder,
+        name="tiny",
+        notice="",
+        prompt_tokens=800,
+        answer_tokens=24,
+        snapshot_bytes=2**26,
+    )
+    yield model
+    model.close()

@@ -1,14 +1,11 @@
 """The limit on what a request may carry, against a real server."""
 
-import threading
-import time
-
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 
 from app.body_limit import BodyLimit
+from tests.app.in_process import serving
 
 LIMIT = 1000
 
@@ -23,16 +20,8 @@ def http():
         return len(await request.body())
 
     app.add_middleware(BodyLimit, limit=LIMIT, free={"/free"})
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    with serving(app) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 def in_pieces(size):

@@ -1,52 +1,30 @@
 """Completions of chats and of plain text, asked for by the real openai client over a socket."""
 
 import json
-import threading
 import time
 
 import httpx
 import openai
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from app.completions import CHAT, completion, completions
-from app.local_model import LocalModel
 from app.model_types import Finished, Written
 from app.replies import add_errors
 from app.types import CacheUse
+from tests.app.in_process import serving
 
 PROMPT = "The Orchard Bridge was opened"
 MESSAGES = [{"role": "user", "content": "Who designed the bridge?"}]
 
 
 @pytest.fixture(scope="module")
-def model(model_folder):
-    model = LocalModel(
-        model_folder,
-        name="tiny",
-        notice="",
-        prompt_tokens=800,
-        answer_tokens=24,
-        snapshot_bytes=2**26,
-    )
-    yield model
-    model.close()
-
-
-@pytest.fixture(scope="module")
-def address(model):
+def address(tiny_model):
     app = FastAPI()
-    app.include_router(completions(lambda: model), prefix="/v1")
+    app.include_router(completions(lambda: tiny_model), prefix="/v1")
     add_errors(app)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join()
+    with serving(app) as root:
+        yield f"{root}/v1"
 
 
 @pytest.fixture
@@ -195,25 +173,25 @@ def test_a_prompt_that_is_too_long_is_the_callers_mistake(client):
         complete(client, prompt="Bridge and river " * 2000)
 
 
-def test_a_full_queue_is_a_429_that_says_when_to_come_again(model, address, monkeypatch):
+def test_a_full_queue_is_a_429_that_says_when_to_come_again(tiny_model, address, monkeypatch):
     from jamba.scheduler import QueueFull
 
     def full(*args, **more):
         raise QueueFull("2 requests are waiting, which is the limit; try again later")
 
-    monkeypatch.setattr(model._engine, "submit", full)
+    monkeypatch.setattr(tiny_model._engine, "submit", full)
     answer = httpx.post(f"{address}/completions", json={"model": "tiny", "prompt": "a"})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     assert answer.json()["error"]["type"] == "rate_limit_error"
 
 
-def test_a_client_that_leaves_cancels_all_it_asked_for(model, address):
+def test_a_client_that_leaves_cancels_all_it_asked_for(tiny_model, address):
     body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 4000, "n": 3, "stream": True}
     body |= {"logit_bias": {"2": -100}, "stop_token_ids": []}
     with httpx.stream("POST", f"{address}/completions", json=body, timeout=60) as answer:
         line = next(line for line in answer.iter_lines() if line)
         assert json.loads(line[6:])["choices"][0]["index"] == 0
     deadline = time.monotonic() + 30
-    while model._engine._scheduler.requests and time.monotonic() < deadline:
+    while tiny_model._engine._scheduler.requests and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert model._engine._scheduler.requests == ()
+    assert tiny_model._engine._scheduler.requests == ()

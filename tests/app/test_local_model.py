@@ -23,26 +23,12 @@ PASSAGES = tuple(
 )
 
 
-@pytest.fixture(scope="module")
-def opened(model_folder):
-    model = LocalModel(
-        model_folder,
-        name="tiny",
-        notice="",
-        prompt_tokens=800,
-        answer_tokens=24,
-        snapshot_bytes=2**26,
-    )
-    yield model
-    model.close()
-
-
 @pytest.fixture
-def model(opened):
+def model(tiny_model):
     """The model, without states from the test before."""
     for passage in PASSAGES:
-        opened.forget(passage.document_id)
-    return opened
+        tiny_model.forget(passage.document_id)
+    return tiny_model
 
 
 def read(model, reading, cancel=None):

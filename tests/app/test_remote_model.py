@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
@@ -15,6 +14,7 @@ from app.model_types import Finished, ModelError
 from app.models import resolve
 from app.prompt import Reading
 from app.types import CacheUse, RetrievedPassage
+from tests.app.in_process import serving
 
 PASSAGE = RetrievedPassage("d#0", "d", "a.txt", "Bridge", "It opened in 1911.", 1, 0, 18, 1.0, {})
 READING = Reading("When did it open?", (PASSAGE,))
@@ -56,15 +56,8 @@ def make_app(seen):
 @pytest.fixture(scope="module")
 def served():
     seen = []
-    server = uvicorn.Server(uvicorn.Config(make_app(seen), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}", seen
-    server.should_exit = True
-    thread.join()
+    with serving(make_app(seen)) as address:
+        yield address, seen
 
 
 @pytest.fixture(autouse=True)

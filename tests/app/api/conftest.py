@@ -3,12 +3,10 @@
 import io
 import shutil
 import threading
-import time
 
 import httpx
 import openai
 import pytest
-import uvicorn
 
 from app.library import Library
 from app.sample import sample_files
@@ -18,6 +16,7 @@ from app.service import Service
 from app.settings import load_settings
 from app.worker import run_worker
 from tests.app.api.shelf import ANSWER_TOKENS, HOSTILE, PASSWORD, QUESTION
+from tests.app.in_process import serving
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +66,8 @@ def service(tmp_path_factory, stocked_home, model_folder):
 def address(service):
     """The server's address; it runs in this process, on a free port, behind a password."""
     app = build_app(service, access_for("127.0.0.1", secret=PASSWORD))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(app) as address:
+        yield address
 
 
 @pytest.fixture
