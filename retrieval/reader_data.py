@@ -3,10 +3,11 @@
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
+from retrieval.recurring_spans import Occurrence, SpanRules, Token, recurring_spans
 from retrieval.squad import Question
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
@@ -18,6 +19,9 @@ _STOP = frozenset(
 )
 
 
+SPANS = SpanRules(shortest=1, longest=6, stop_word_ends=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A question, a passage, and the answer's character span in it; None where it has no answer."""
@@ -25,15 +29,6 @@ class Example:
     question: str
     passage: str
     span: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """Where a recurring span stands: `passages[passage][start:end]`."""
-
-    passage: int
-    start: int
-    end: int
 
 
 def human_examples(questions: Iterable[Question], rng: random.Random) -> list[Example]:
@@ -92,7 +87,7 @@ def cloze_examples(passages: Sequence[str], rng: random.Random, most: int) -> li
     with the same span is where it is to be found (Splinter's and Spider's recurring spans).
     """
     found: list[Example] = []
-    for occurrences in recurring_spans(passages).values():
+    for occurrences in cloze_spans(passages).values():
         asked, answered = rng.sample(_one_a_passage(occurrences, rng), 2)
         question = _cloze(passages[asked.passage], asked, rng)
         if question is not None:
@@ -102,56 +97,44 @@ def cloze_examples(passages: Sequence[str], rng: random.Random, most: int) -> li
     return found[:most]
 
 
-def _one_a_passage(occurrences: list[Occurrence], rng: random.Random) -> list[Occurrence]:
+def _one_a_passage(occurrences: Sequence[Occurrence], rng: random.Random) -> list[Occurrence]:
     chosen: dict[int, Occurrence] = {}
     for occurrence in rng.sample(occurrences, len(occurrences)):
         chosen.setdefault(occurrence.passage, occurrence)
     return [chosen[passage] for passage in sorted(chosen)]
 
 
-def recurring_spans(passages: Sequence[str], longest: int = 6) -> dict[str, list[Occurrence]]:
-    """Spans of 1 to `longest` words in at least two passages, maximal, with no stop word at an end.
+def cloze_spans(passages: Sequence[str]) -> dict[str, Sequence[Occurrence]]:
+    """Spans of 1 to 6 words in at least two passages, maximal, with no stop word at an end.
 
     Single words count only where they are capitalised inside a sentence or are numbers.
     """
-    spans: dict[str, list[Occurrence]] = defaultdict(list)
+    return {span.words: span.occurrences for span in recurring_spans(_tokens(passages), SPANS)}
+
+
+def _tokens(passages: Sequence[str]) -> list[Token]:
+    """The words; a span never crosses punctuation."""
+    tokens: list[Token] = []
+    run = 0
     for number, text in enumerate(passages):
-        for key, start, end in _candidates(text, longest):
-            spans[key].append(Occurrence(number, start, end))
-    recurring = {key: found for key, found in spans.items() if len({o.passage for o in found}) >= 2}
-    covered = {(shorter, len(found)) for key, found in recurring.items() for shorter in _inner(key)}
-    return {key: found for key, found in recurring.items() if (key, len(found)) not in covered}
-
-
-def _candidates(text: str, longest: int) -> Iterator[tuple[str, int, int]]:
-    tokens = list(_WORD.finditer(text))
-    for first in range(len(tokens)):
-        if tokens[first].group().lower() in _STOP:
-            continue
-        for last in range(first, min(first + longest, len(tokens))):
-            if last > first and not text[tokens[last - 1].end() : tokens[last].start()].isspace():
-                break  # a span never crosses punctuation
-            if tokens[last].group() == "unk":
-                break  # WikiText's stand-in for rare words
-            if tokens[last].group().lower() in _STOP:
+        before = 0
+        for match in _WORD.finditer(text):
+            run += not text[before : match.start()].isspace()
+            before = match.end()
+            word = match.group().lower()
+            if match.group() == "unk":  # WikiText's stand-in for rare words
+                run += 1
                 continue
-            if last == first and not _is_name_or_number(text, tokens[first]):
-                continue
-            start, end = tokens[first].start(), tokens[last].end()
-            yield " ".join(text[start:end].lower().split()), start, end
+            alone = _is_name_or_number(text, match)
+            tokens.append(Token(word, number, *match.span(), run, word in _STOP, alone))
+        run += 1
+    return tokens
 
 
 def _is_name_or_number(text: str, token: re.Match[str]) -> bool:
     word = token.group()
     inside = token.start() >= 2 and text[token.start() - 2] not in ".!?\n"
     return word.isdigit() or (word[0].isupper() and len(word) > 2 and inside)
-
-
-def _inner(key: str) -> Iterator[str]:
-    parts = key.split(" ")
-    for size in range(1, len(parts)):
-        for first in range(len(parts) - size + 1):
-            yield " ".join(parts[first : first + size])
 
 
 def _cloze(text: str, span: Occurrence, rng: random.Random) -> str | None:

@@ -6,8 +6,8 @@ from retrieval.reader_data import (
     Curriculum,
     Example,
     cloze_examples,
+    cloze_spans,
     curriculum,
-    recurring_spans,
     wrong_passages,
 )
 from retrieval.squad import GoldAnswer, Question
@@ -25,7 +25,7 @@ def question(number: int, context: str, answer: str) -> Question:
 
 
 def test_recurring_spans_are_maximal_and_in_two_passages():
-    spans = recurring_spans(PASSAGES)
+    spans = cloze_spans(PASSAGES)
     assert {o.passage for o in spans["pennock weir"]} == {0, 1}
     assert "pennock" not in spans
     assert "weir" not in spans
