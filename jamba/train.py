@@ -1,4 +1,4 @@
-"""Train a Jamba model: next-token loss with load balancing, AdamW, warm-up and linear decay.
+"""Train a Jamba model: next-token loss with load balancing, AdamW or Muon, warm-up, linear decay.
 
 Step n sees the n-th batch and a learning rate that depends only on the step or the time spent, so
 that a run continued from a saved state makes the same updates as one that was never stopped.
@@ -19,7 +19,8 @@ from jamba.config import JambaError
 from jamba.data import Corpus, Rows
 from jamba.experts import MixtureOfExperts
 from jamba.model import Jamba
-from jamba.training_state import Point, Settings, load_state, save_state
+from jamba.muon import Muon
+from jamba.training_state import Method, Point, Settings, load_state, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ def train(
     The state is kept in the file `saved`, and a run goes on from there if it exists. Raises
     JambaError where it belongs to another run.
     """
-    optimizer = new_optimizer(model, settings)
-    history = load_state(saved, model, optimizer, settings) if saved.exists() else []
+    optimizers = new_optimizers(model, settings)
+    history = load_state(saved, model, optimizers, settings) if saved.exists() else []
     last = history[-1] if history else Point(0, 0, 0.0, 0.0, 0.0)
     model.requires_grad_(True).train()
     for batch in islice(corpus.batches(settings.rows, settings.seed), last.step, None):
         if progress(settings, last) >= 1.0:
             break
         began = time.perf_counter()
-        loss, balance = step(model, optimizer, batch, settings, progress(settings, last))
+        loss, balance = step(model, optimizers, batch, settings, progress(settings, last))
         last = Point(
             last.step + 1,
             last.tokens + batch.ids.size,
@@ -64,27 +65,32 @@ def train(
             losses = evaluate(model, held_out)
             last = replace(last, held_out=losses.tokens, held_out_answers=losses.answers)
             last = replace(last, seconds=last.seconds + time.perf_counter() - began)
-            save_state(saved, model, optimizer, settings, [*history, last])
+            save_state(saved, model, optimizers, settings, [*history, last])
         history.append(last)
         report(last, progress(settings, last))
     return history
 
 
 def step(
-    model: Jamba, optimizer: torch.optim.Optimizer, batch: Rows, settings: Settings, done: float
+    model: Jamba,
+    optimizers: Sequence[torch.optim.Optimizer],
+    batch: Rows,
+    settings: Settings,
+    done: float,
 ) -> tuple[float, float]:
     """One update on one batch, `done` (0..1) into the run; the losses of tokens and of balance."""
-    for group in optimizer.param_groups:
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = settings.learning_rate * learning_rate_factor(done, settings.warmup)
     with router_logits(model) as logits:
         loss = token_loss(model, batch)
     balance = load_balancing_loss(logits, _top_k(model)) if logits else torch.zeros(())
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     (loss + settings.balance * balance).backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     if not torch.isfinite(norm):
         raise JambaError("the gradient is not finite; lower the learning rate and train again")
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return loss.item(), balance.item()
 
 
@@ -182,14 +188,22 @@ def gemm_rate(seconds: float = 1.0) -> float:
     return 2 * 1024**3 * count / (time.perf_counter() - began)
 
 
-def new_optimizer(model: Jamba, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, and not on A_log, which is a rate."""
+def new_optimizers(model: Jamba, settings: Settings) -> list[torch.optim.Optimizer]:
+    """What updates the model; weight decay on matrices only, and not on A_log, which is a rate.
+
+    Muon takes the projections of the layers; embedding, head and routers stay with AdamW.
+    """
     decayed: list[Tensor] = []
     free: list[Tensor] = []
+    projections: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not name.endswith("A_log")
-        (decayed if is_matrix else free).append(parameter)
-    return torch.optim.AdamW(
+        if settings.method == Method.MUON and name.endswith("_proj.weight"):
+            projections.append(parameter)
+        elif parameter.ndim >= 2 and not name.endswith("A_log"):
+            decayed.append(parameter)
+        else:
+            free.append(parameter)
+    rest = torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": settings.weight_decay},
             {"params": free, "weight_decay": 0.0},
@@ -198,6 +212,9 @@ def new_optimizer(model: Jamba, settings: Settings) -> torch.optim.Optimizer:
         betas=(0.9, 0.95),
         fused=True,
     )
+    if not projections:
+        return [rest]
+    return [rest, Muon(projections, settings.learning_rate, settings.weight_decay)]
 
 
 def _top_k(model: Jamba) -> int:

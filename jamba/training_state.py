@@ -4,15 +4,24 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from jamba.config import JambaError
 from jamba.model import Jamba
+
+
+class Method(StrEnum):
+    """What updates the matrices of the layers; everything else is AdamW's."""
+
+    ADAMW = "adamw"
+    MUON = "muon"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Settings:
     row_tokens: int = 1024
     steps: int | None = None
     minutes: float | None = None
+    method: Method = Method.ADAMW
     learning_rate: float = 2e-3
     warmup: float = 0.04  # of the run
     weight_decay: float = 0.1
@@ -38,6 +48,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise JambaError(f"{name} = {value} must be more than zero")
+        if self.method not in list(Method):
+            raise JambaError(f"method = {self.method!r}; there are {', '.join(Method)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,7 @@ class Point:
 def save_state(
     path: Path,
     model: Jamba,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     settings: Settings,
     history: Sequence[Point],
 ) -> None:
@@ -64,8 +76,9 @@ def save_state(
     tensors = {}
     for name, parameter in model.named_parameters():
         tensors[f"weight.{name}"] = parameter.detach()
-        for moment, value in optimizer.state[parameter].items():
-            tensors[f"{moment}.{name}"] = value
+        for optimizer in optimizers:
+            for moment, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"{moment}.{name}"] = value
     points = [asdict(point) for point in history]
     described = {"settings": json.dumps(asdict(settings)), "history": json.dumps(points)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +90,12 @@ def save_state(
 
 
 def load_state(
-    path: Path, model: Jamba, optimizer: torch.optim.Optimizer, settings: Settings
+    path: Path,
+    model: Jamba,
+    optimizers: Sequence[torch.optim.Optimizer],
+    settings: Settings,
 ) -> list[Point]:
-    """Put a saved state into model and optimizer; the history up to it.
+    """Put a saved state into model and optimizers; the history up to it.
 
     Raises JambaError where it is damaged, or was made with another model or other settings; only
     how long to train may differ.
@@ -88,16 +104,26 @@ def load_state(
         with safe_open(path, framework="pt") as file:
             described = file.metadata() or {}
             _same_settings(path, json.loads(described["settings"]), settings)
-            for name, parameter in model.named_parameters():
+            moments = [key for key in file.keys() if not key.startswith("weight.")]  # noqa: SIM118
+            parameters = dict(model.named_parameters())
+            for name, parameter in parameters.items():
                 with torch.no_grad():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
-                optimizer.state[parameter] = {
-                    moment: file.get_tensor(f"{moment}.{name}")
-                    for moment in ("step", "exp_avg", "exp_avg_sq")
-                }
+            for key in moments:
+                moment, name = key.split(".", 1)
+                owner = _owner(parameters[name], optimizers)
+                owner.state[parameters[name]][moment] = file.get_tensor(key)
             return [Point(**point) for point in json.loads(described["history"])]
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise JambaError(f"{path}: cannot go on from this training state ({error})") from error
+
+
+def _owner(parameter: Tensor, optimizers: Sequence[torch.optim.Optimizer]) -> torch.optim.Optimizer:
+    """The optimizer that updates `parameter`."""
+    for optimizer in optimizers:
+        if any(one is parameter for group in optimizer.param_groups for one in group["params"]):
+            return optimizer
+    raise KeyError("a parameter that nothing updates")
 
 
 def _same_settings(path: Path, saved: dict[str, Any], settings: Settings) -> None:

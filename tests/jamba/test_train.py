@@ -11,7 +11,7 @@ from jamba import train as training
 from jamba.config import JambaConfig, JambaError
 from jamba.data import Corpus, Rows, document
 from jamba.model import Jamba, initialise
-from jamba.training_state import Settings
+from jamba.training_state import Method, Settings
 
 CONFIG = JambaConfig(
     vocab_size=64,
@@ -64,20 +64,21 @@ def run(model: Jamba, saved, **settings):
     )
 
 
-def test_overfits_one_batch():
+@pytest.mark.parametrize("method", Method)
+def test_overfits_one_batch(method):
     model, batch = fresh(), rows(30, 34)
-    settings = Settings(steps=60, learning_rate=1e-2)
-    optimizer = training.new_optimizer(model, settings)
-    first = training.step(model, optimizer, batch, settings, 0.1)
+    settings = Settings(steps=60, method=method, learning_rate=1e-2)
+    optimizers = training.new_optimizers(model, settings)
+    first = training.step(model, optimizers, batch, settings, 0.1)
     for _ in range(60):
-        last = training.step(model, optimizer, batch, settings, 0.1)
+        last = training.step(model, optimizers, batch, settings, 0.1)
     assert first[0] == pytest.approx(np.log(64), abs=0.2)
     assert last[0] < 0.1
 
 
 def test_every_parameter_learns():
     model, settings = fresh(), Settings(steps=1)
-    training.step(model, training.new_optimizer(model, settings), rows(200), settings, 0.1)
+    training.step(model, training.new_optimizers(model, settings), rows(200), settings, 0.1)
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
@@ -109,12 +110,13 @@ def test_a_border_is_not_predicted():
     assert losses.shape == (1, 19)
 
 
-def test_resume_makes_the_same_updates(tmp_path):
+@pytest.mark.parametrize("method", Method)
+def test_resume_makes_the_same_updates(tmp_path, method):
     whole, first, second = fresh(), fresh(), fresh(seed=1)
-    history = run(whole, tmp_path / "whole", steps=8)
+    history = run(whole, tmp_path / "whole", steps=8, method=method)
     with pytest.raises(KeyboardInterrupt):
-        interrupted(first, tmp_path / "saved", at=5)
-    resumed = run(second, tmp_path / "saved", steps=8)
+        interrupted(first, tmp_path / "saved", method, at=5)
+    resumed = run(second, tmp_path / "saved", steps=8, method=method)
     for (name, one), two in zip(whole.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two), name
     assert [(p.step, p.tokens, p.loss, p.held_out) for p in history] == [
@@ -122,14 +124,14 @@ def test_resume_makes_the_same_updates(tmp_path):
     ]
 
 
-def interrupted(model: Jamba, saved, at: int) -> None:
+def interrupted(model: Jamba, saved, method: Method, at: int) -> None:
     """A run that is stopped by hand after some steps; the last save is older than that."""
 
     def stop(point, _done) -> None:
         if point.step == at:
             raise KeyboardInterrupt
 
-    settings = Settings(rows=2, row_tokens=24, save_every=2, warmup=0.3, steps=8)
+    settings = Settings(rows=2, row_tokens=24, save_every=2, warmup=0.3, steps=8, method=method)
     training.train(model, corpus(), rows(24, seed=9), settings, saved, stop)
 
 
@@ -182,7 +184,10 @@ def test_active_parameters_count_two_of_four_experts_and_the_head():
     assert training.active_parameters(fresh()) == sum(shapes.values()) - rates - experts // 2
 
 
-@pytest.mark.parametrize("bad", [{}, {"steps": 0}, {"steps": 1, "rows": 0}, {"minutes": -1.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [{}, {"steps": 0}, {"steps": 1, "rows": 0}, {"minutes": -1.0}, {"steps": 1, "method": "sgd"}],
+)
 def test_settings_that_cannot_be_are_refused(bad):
     with pytest.raises(JambaError):
         Settings(**bad)
