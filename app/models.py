@@ -43,7 +43,7 @@ def resolve(
         if quantisation is not Quantisation.NONE:
             raise ModelError(f"{model}: a server quantises by itself; take out 'quantisation'")
         return RemoteModel(model, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
-    folder = _bundled() if model is None else _folder(model)
+    folder = _bundled() if model is None else find_folder(model)
     if folder is None:
         return MissingModel()
     from app.local_model import LocalModel
@@ -90,8 +90,8 @@ def _bundled() -> Path | None:
     return BUNDLED if (BUNDLED / "config.json").exists() else None
 
 
-def _folder(model: str) -> Path:
-    """The folder of a model that is here, or fetched from the hub."""
+def find_folder(model: str) -> Path:
+    """The folder of a model that is here, or fetched from the hub; raises ModelError."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists():

@@ -89,6 +89,18 @@ class RemoteModel:
         for piece in self.generate(prompt, cancel):
             yield Written(piece) if isinstance(piece, str) else piece
 
+    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object that answers one request below the server's address.
+
+        Raises ModelError, which names the host.
+        """
+        try:
+            reply = self._client.post(path, json=body)
+        except httpx.HTTPError as error:
+            raise ModelError(f"{self.host}: cannot be reached ({_reason(error)})") from None
+        self._check(reply)
+        return self._chunk(reply.text)
+
     def forget(self, document_id: str) -> int:
         """Nothing of ours is kept there: 0 snapshots forgotten."""
         return 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands.eval_perplexity import perplexity
 from retrieval.types import Mode
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(lambda: None)  # a group even while it has one command
     app.add_typer(group, name="eval")
     group.command()(retrieval)
+    group.command()(perplexity)
 
 
 def retrieval(

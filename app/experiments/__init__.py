@@ -1,0 +1,1 @@
+"""In-Context RALM experiments: what retrieval in the context is worth, measured."""
