@@ -1,4 +1,4 @@
-"""Training examples for the reader: human questions, wrong passages, recurring-span clozes."""
+"""Training examples for the reader: people's questions, wrong passages, and made-up questions."""
 
 import random
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
+from retrieval.gap_questions import gap_questions
 from retrieval.recurring_spans import Occurrence, SpanRules, Token, recurring_spans
 from retrieval.squad import Question
 
@@ -149,17 +150,30 @@ def _cloze(text: str, span: Occurrence, rng: random.Random) -> str | None:
     return " ".join([*before, word, *after]).strip(" .,;") + "?"
 
 
+def gap_examples(passages: Sequence[str], most: int, rng: random.Random) -> list[Example]:
+    """One question about each of some passages, its answer left out of one of their sentences."""
+    found: list[Example] = []
+    for passage in rng.sample(passages, len(passages)):
+        if len(found) == most:
+            break
+        for asked in gap_questions(passage, 1, rng):
+            found.append(Example(asked.text, passage, (asked.start, asked.end)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Curriculum:
     """What the reader is trained on, in order: `clozes` examples without labels, then questions.
 
     Each epoch shows every human question with its passage, and a `wrong` share of them with
-    another passage of the same article.
+    another passage of the same article. Against learning by heart, epochs after the first have
+    `gaps` made-up questions besides, new ones each time.
     """
 
     clozes: int = 6000
     epochs: int = 3
     wrong: float = 0.3
+    gaps: int = 0
     seed: int = 1
 
 
@@ -172,9 +186,12 @@ def curriculum(
     clozes = [c for passages in documents for c in cloze_examples(passages, rng, share)]
     rng.shuffle(clozes)
     examples = clozes[: plan.clozes]
-    for _ in range(plan.epochs):
+    passages = [passage for document in documents for passage in document]
+    for number in range(plan.epochs):
         wrong = rng.sample(questions, int(plan.wrong * len(questions)))
         epoch = human_examples(questions, rng) + wrong_passages(wrong, questions, rng)
+        if number:
+            epoch += gap_examples(passages, plan.gaps, rng)
         rng.shuffle(epoch)
         examples += epoch
     return examples

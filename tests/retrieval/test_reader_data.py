@@ -52,3 +52,14 @@ def test_the_curriculum_is_the_same_for_the_same_seed():
     first = curriculum(asked, [PASSAGES], plan)
     assert first == curriculum(asked, [PASSAGES], plan)
     assert len([e for e in first if e.span is None]) == 2
+
+
+def test_made_up_questions_come_anew_in_every_epoch_but_the_first():
+    asked = [question(0, PASSAGES[0], "Pennock Weir"), question(2, PASSAGES[2], "thirty years")]
+    plain = curriculum(asked, [PASSAGES], Curriculum(clozes=0, epochs=3, wrong=0.0))
+    mixed = curriculum(asked, [PASSAGES], Curriculum(clozes=0, epochs=3, wrong=0.0, gaps=2))
+    made_up = [e for e in mixed if e.question not in {q.text for q in asked}]
+    assert mixed[:2] == plain[:2]
+    assert len(mixed) == len(plain) + 4
+    assert len({(e.question, e.passage) for e in made_up}) > 2
+    assert all(e.span is not None and e.span[1] <= len(e.passage) for e in made_up)
