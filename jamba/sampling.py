@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from jamba.config import JambaError
 
 Logits = NDArray[np.float32]  # (V,)
+Row = NDArray[np.float64]  # (V,)
 Allowed = Callable[[Sequence[int]], Collection[int] | None]
 
 
@@ -29,6 +30,7 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     seed: int | None = None  # None: another one each time
     logprobs: int | None = None  # keep each token's log probability, and those of so many likeliest
+    rows: bool = False  # keep the log probabilities of the whole vocabulary before each token
     stop_ids: Collection[int] = ()  # besides those of the checkpoint's config
     ignore_eos: bool = False  # for benchmarks: only max_tokens ends
     allowed: Allowed | None = None
@@ -52,7 +54,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A token; with `logprobs`, how likely the model held it and which it held likeliest.
+    """A token; with `logprobs` or `rows`, how likely the model held it and what else it did.
 
     These are of the model's own distribution, before bias, penalty, temperature or mask.
     """
@@ -60,6 +62,7 @@ class Chosen:
     token: int
     logprob: float | None = None
     top: tuple[tuple[int, float], ...] = ()  # ids and log probabilities, the likeliest first
+    row: Row | None = field(default=None, compare=False)  # with `rows`, all log probabilities
 
 
 def choose(
@@ -81,17 +84,19 @@ def choose(
     else:
         ids, probabilities = candidates(scores, params)
         token = int(rng.choice(ids, p=probabilities))
-    return Chosen(token) if params.logprobs is None else judged(logits, token, params.logprobs)
+    return judged(logits, token, params)
 
 
-def judged(logits: Logits, token: int, count: int) -> Chosen:
-    """The token with its log probability and those of the `count` likeliest."""
+def judged(logits: Logits, token: int, params: SamplingParams) -> Chosen:
+    """The token with the log probabilities that are asked for."""
+    if params.logprobs is None and not params.rows:
+        return Chosen(token)
     scores = logits.astype(np.float64)
     scores -= scores.max()
     logprobs = scores - np.log(np.exp(scores).sum())
-    likeliest = np.argsort(-logprobs, kind="stable")[:count]
+    likeliest = np.argsort(-logprobs, kind="stable")[: params.logprobs] if params.logprobs else ()
     top = tuple((int(each), float(logprobs[each])) for each in likeliest)
-    return Chosen(token, float(logprobs[token]), top)
+    return Chosen(token, float(logprobs[token]), top, logprobs if params.rows else None)
 
 
 def adjust(logits: Logits, params: SamplingParams, seen: Collection[int]) -> Logits:

@@ -63,6 +63,7 @@ class Request:
     chosen: list[Chosen] = field(
         default_factory=list
     )  # as `generated`, with what the model thought
+    ending: Chosen | None = None  # the token that ended it, which is none of its text
     state: SequenceState | None = None
     read: int = 0
     metrics: Metrics = field(init=False)
@@ -107,6 +108,7 @@ class Request:
     def take(self, choice: Chosen | None) -> None:
         """Hand the next token to the reader, or end; None: no token may come."""
         if choice is None or choice.token in self.ends:
+            self.ending = choice
             self.finish(FinishReason.STOP)
             return
         with self._lock:

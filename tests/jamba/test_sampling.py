@@ -94,6 +94,13 @@ def test_draws_follow_the_probabilities():
     assert counts / 4000 == pytest.approx([0.1, 0.4, 0.2, 0.3], abs=0.03)
 
 
+def test_rows_hold_the_log_probability_of_every_token():
+    params = SamplingParams(rows=True, logit_bias={0: 9.0}, allowed=lambda made: [0, 2])
+    chosen = choose(LOGITS, params, np.random.default_rng(0))
+    assert (chosen.token, chosen.top) == (0, ())
+    np.testing.assert_allclose(chosen.row, LOGITS, atol=1e-6)
+
+
 def test_logprobs_are_the_models_own():
     params = SamplingParams(logprobs=2, logit_bias={0: 9.0}, temperature=0.5, top_k=1)
     chosen = choose(LOGITS + 5, params, np.random.default_rng(0))
