@@ -23,9 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.evaluate import Task, ask_all, measure, read_task
-from retrieval.fusion import DENSE_WEIGHT, hybrid
+from retrieval.fusion import DENSE_WEIGHT, Fusion, Method, hybrid
 from retrieval.index import DEPTH, Index
 from retrieval.records import Scored
+from retrieval.search import Search
 from retrieval.segments import Vectors
 from retrieval.types import Extracted, Mode
 from retrieval.writer import IndexWriter
@@ -86,7 +87,7 @@ def make_index(task: Task, path: Path, encoder: Encoder, titles: bool) -> None:
 def found_by(index: Index, task: Task, mode: Mode) -> Found:
     return {
         query: [Scored(sys.intern(hit.passage_id), hit.score) for hit in hits]
-        for query, hits in ask_all(index, task.queries, k=DEPTH, mode=mode)
+        for query, hits in ask_all(index, task.queries, Search(DEPTH, mode))
     }
 
 
@@ -96,8 +97,9 @@ def ranked(found: Found) -> Ranked:
 
 def fused(lexical: Found, dense: Found, weight: float) -> Ranked:
     """What the index's hybrid search gives with another weight."""
+    fusion = Fusion(Method.CONVEX, weight)
     return {
-        query: [hit.passage_id for hit in hybrid(lexical[query], dense[query], 20, weight=weight)]
+        query: [hit.passage_id for hit in hybrid(lexical[query], dense[query], 20, fusion=fusion)]
         for query in lexical
     }
 

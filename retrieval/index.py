@@ -14,7 +14,7 @@ from typing import Any
 from retrieval.bm25 import Bm25Searcher
 from retrieval.dense import DenseSearcher, Part
 from retrieval.encoder import Encoder, load_encoder
-from retrieval.fusion import alone, hybrid
+from retrieval.fusion import DEFAULT, Fusion, alone, hybrid
 from retrieval.manifest import describe
 from retrieval.records import Scored, clean
 from retrieval.store import Store
@@ -67,18 +67,26 @@ class Index:
         k: int = 10,
         mode: Mode = Mode.HYBRID,
         documents: Collection[str] | None = None,
+        fusion: Fusion = DEFAULT,
     ) -> list[Hit]:
         """The best `k` passages for it, best first, ties by id; only of `documents`, if given.
 
-        Hybrid needs no vectors: an index without them is searched by BM25 alone.
+        Hybrid needs no vectors: an index without them is searched by BM25 alone. `fusion` says how
+        both become one list; at least DEPTH hits of each are fused.
         """
-        return self._search(_Asked([clean(question)], k, mode, documents))[0]
+        return self._search(_Asked([clean(question)], k, mode, documents, fusion))[0]
 
     def search_many(
-        self, questions: Sequence[str], *, k: int = 10, mode: Mode = Mode.HYBRID
+        self,
+        questions: Sequence[str],
+        *,
+        k: int = 10,
+        mode: Mode = Mode.HYBRID,
+        fusion: Fusion = DEFAULT,
     ) -> list[list[Hit]]:
         """What `search` gives for each question; the questions are encoded together."""
-        return self._search(_Asked([clean(question) for question in questions], k, mode, None))
+        cleaned = [clean(question) for question in questions]
+        return self._search(_Asked(cleaned, k, mode, None, fusion))
 
     def passages(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in that order; raises RetrievalError if one was removed."""
@@ -87,6 +95,10 @@ class Index:
         if missing:
             raise RetrievalError(f"{self.path} holds no passage {missing[0]}: was it removed?")
         return [found[id] for id in ids]
+
+    def known(self, ids: Collection[str]) -> set[str]:
+        """Those of `ids` that are passages of the index."""
+        return set(self._store.rows_of_ids(ids))
 
     def document(self, document_id: str) -> DocumentInfo:
         """What is known of a document; raises RetrievalError if it is not there."""
@@ -174,7 +186,10 @@ class Index:
             return [alone("dense", hits, asked.k) for hits in dense]
         unit = self.encoder.normalized
         pairs = zip(lexical, dense, strict=True)
-        return [hybrid(words, meaning, asked.k, unit=unit) for words, meaning in pairs]
+        return [
+            hybrid(words, meaning, asked.k, fusion=asked.fusion, unit=unit)
+            for words, meaning in pairs
+        ]
 
     def _stored(self, found: list[list[Hit]]) -> list[list[Hit]]:
         """Without passages that were removed since the generation was opened."""
@@ -200,6 +215,7 @@ class _Asked:
     k: int
     mode: Mode
     documents: Collection[str] | None
+    fusion: Fusion
 
     @property
     def depth(self) -> int:

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.commands.search_options import (
+    DepthOption,
+    FusionOption,
+    ModeOption,
+    RerankOption,
+    WeightOption,
+    make_search,
+)
 from retrieval.types import Hit, Mode
 
 if TYPE_CHECKING:
     from retrieval.index import Index
+    from retrieval.search import Search
 
 SHOWN_CHARACTERS = 240
 
@@ -19,14 +28,18 @@ def register(app: typer.Typer) -> None:
     app.command()(search)
 
 
-def search(
+def search(  # noqa: PLR0913 - one argument for each option
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An index folder.")],
     question: Annotated[str | None, typer.Argument(help="What you want to find.")] = None,
-    mode: Annotated[Mode, typer.Option(help="Which retrievers answer.")] = Mode.HYBRID,
+    mode: ModeOption = Mode.HYBRID,
     k: Annotated[int, typer.Option(min=1, help="How many passages.")] = 10,
     queries: Annotated[Path | None, typer.Option(help="Queries, BEIR JSON lines.")] = None,
     run: Annotated[Path | None, typer.Option(help="The TREC run to write for --queries.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Where the index's encoder is.")] = None,
+    fusion: FusionOption = "convex",
+    rerank: RerankOption = None,
+    rerank_weight: WeightOption = None,
+    rerank_depth: DepthOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find the passages of an index that answer a question best."""
@@ -35,12 +48,15 @@ def search(
 
     if (question is None) == (queries is None) or (queries is None) != (run is None):
         raise typer.BadParameter("give a QUESTION, or --queries FILE with --run FILE")
+    asked = make_search(
+        k=k, mode=mode, fusion=fusion, rerank=rerank, weight=rerank_weight, depth=rerank_depth
+    )
     index = Index.open(folder, load_encoder(encoder) if encoder else None)
     try:
         if question is not None:
-            _one(index, question, index.search(question, k=k, mode=mode), json)
+            _one(index, question, asked.find(index, [question])[0], json)
         elif queries and run:
-            _many(index, queries, run, mode, k)
+            _many(index, queries, run, asked)
     finally:
         index.close()
 
@@ -77,15 +93,13 @@ def _described(index: "Index", hit: Hit) -> dict[str, Any]:
     }
 
 
-def _many(index: "Index", queries: Path, run: Path, mode: Mode, k: int) -> None:
+def _many(index: "Index", queries: Path, run: Path, search: "Search") -> None:
     from app.console import progress, say
     from retrieval.evaluate import ask_all, read_queries, write_run
 
     asked = read_queries(queries)
     with progress() as bar:
-        found = bar.track(
-            ask_all(index, asked, k=k, mode=mode), total=len(asked), description="searching"
-        )
+        found = bar.track(ask_all(index, asked, search), total=len(asked), description="searching")
         write_run(run, found)
     say(f"wrote the hits of {len(asked)} queries to {run}")
 

@@ -100,7 +100,7 @@ def settings(request: Request, encoder: "Encoder | None") -> dict[str, Any]:
     return {
         "data": {"path": str(request.data), "sha256": digest_of(_files(request))},
         "qrels": str(request.qrels) if request.qrels else None,
-        "corpus": str(request.corpus) if request.corpus else None,
+        "corpus": _corpus_identity(request),
         "split": request.split if request.data.is_dir() else None,
         "index": _index_identity(request.index),
         "encoder": {"id": encoder.id, "sha256": encoder.weight_hash} if encoder else None,
@@ -111,14 +111,20 @@ def settings(request: Request, encoder: "Encoder | None") -> dict[str, Any]:
 
 
 def _files(request: Request) -> list[Path]:
-    """The files that say what is asked and what is right, and the corpus."""
-    data, corpus, qrels = request.data, request.corpus, request.qrels
+    """The files that say what is asked and what is right."""
+    data, qrels = request.data, request.qrels
     if data.is_dir():
         qrels = qrels or data / "qrels" / f"{request.split}.tsv"
-        if request.index is None:
-            corpus = corpus or data / BEIR
         data = data / "queries.jsonl"
-    return [path for path in (data, qrels, corpus) if path is not None]
+    return [data, qrels] if qrels else [data]
+
+
+def _corpus_identity(request: Request) -> dict[str, str] | None:
+    """The file of documents; None where they come with the questions or are in an index."""
+    path = request.corpus or (request.data / BEIR if request.data.is_dir() else None)
+    if path is None or request.index is not None:
+        return None
+    return {"path": str(path), "sha256": digest_of([path])}
 
 
 def _index_identity(path: Path | None) -> dict[str, str] | None:

@@ -1,13 +1,10 @@
-"""Metrics against hand arithmetic; files in, files out."""
+"""Metrics against hand arithmetic; judged documents and answer strings under different names."""
 
-import json
 from math import log2
 
 import pytest
 
-from retrieval.evaluate import measure, read_queries, read_task, write_run
-from retrieval.sources import CorpusEntry
-from retrieval.types import Hit, RetrievalError
+from retrieval.evaluate import match_answers, means, measure, measure_each
 
 
 def test_metrics_by_hand():
@@ -21,45 +18,14 @@ def test_metrics_by_hand():
     assert values["R@20"] == pytest.approx(200 / 3)
 
 
-def test_a_run_is_written_as_trec_wants_it(tmp_path):
-    hits = [Hit("a", 2.0, {}), Hit("b", 1.5, {})]
-    assert write_run(tmp_path / "run.trec", [("q1", hits)]) == {"q1": ["a", "b"]}
-    assert (tmp_path / "run.trec").read_text() == (
-        "q1 Q0 a 1 2.000000 orbweaver\nq1 Q0 b 2 1.500000 orbweaver\n"
-    )
+def test_every_judged_query_has_a_figure():
+    qrels = {"q1": {"a": 1}, "q2": {"b": 1}}
+    each = measure_each(qrels, {"q1": ["a"]}, ["R@20"])
+    assert each == {"q1": {"R@20": 1.0}, "q2": {"R@20": 0.0}}
+    assert measure({}, {}, ["R@20"]) == {"R@20": 0.0}
 
 
-def test_a_bad_query_is_named(tmp_path):
-    path = tmp_path / "queries.jsonl"
-    path.write_text('{"_id": "1", "text": "x"}\n\n{"_id": "2"}\n')
-    with pytest.raises(RetrievalError, match=r"queries.jsonl:3"):
-        read_queries(path)
-    with pytest.raises(RetrievalError, match="nothing"):
-        read_queries(tmp_path / "nothing")
-
-
-def test_a_beir_folder(tmp_path):
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "title": "t", "text": "x"}\n')
-    (tmp_path / "queries.jsonl").write_text(
-        '{"_id": "1", "text": "asked"}\n{"_id": "2", "text": "not judged"}\n'
-    )
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\td\t2\n")
-    task = read_task(tmp_path)
-    assert task.entries == (CorpusEntry("d", "t", "x"),)
-    assert (task.queries, task.qrels) == ({"1": "asked"}, {"1": {"d": 2}})
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\td\thigh\n")
-    with pytest.raises(RetrievalError, match=r"test.tsv:2"):
-        read_task(tmp_path)
-
-
-def test_squad_paragraphs_are_documents(tmp_path):
-    paragraph = {
-        "context": "The sky is blue.",
-        "qas": [{"id": "q", "question": "What colour?", "answers": []}],
-    }
-    path = tmp_path / "squad.json"
-    path.write_text(json.dumps({"data": [{"title": "The_Sky", "paragraphs": [paragraph]}]}))
-    task = read_task(path)
-    assert task.entries == (CorpusEntry("The_Sky#0", "The Sky", "The sky is blue."),)
-    assert (task.queries, task.qrels) == ({"q": "What colour?"}, {"q": {"The_Sky#0": 1}})
+def test_answer_strings_have_names_of_their_own():
+    each = match_answers({"q1": 1, "q2": 7, "q3": None}, (1, 20))
+    assert each["q2"] == {"AnswerString@1": 0.0, "AnswerString@20": 1.0}
+    assert means(each, ["AnswerString@20"]) == {"AnswerString@20": pytest.approx(200 / 3)}

@@ -2,9 +2,22 @@
 
 import pytest
 
-from retrieval.fusion import BM25_MINIMUM, COSINE_MINIMUM, Ranking, alone, fuse, hybrid
+from retrieval.fusion import (
+    BM25_MINIMUM,
+    COSINE_MINIMUM,
+    DEFAULT,
+    Fusion,
+    Method,
+    Ranking,
+    alone,
+    fuse,
+    hybrid,
+    parse_fusion,
+)
 from retrieval.records import Scored
-from retrieval.types import Part
+from retrieval.types import Part, RetrievalError
+
+CONVEX = Fusion(Method.CONVEX, 0.6)
 
 
 def bm25(weight, *hits):
@@ -52,7 +65,7 @@ def test_alone_keeps_raw_scores():
 
 def test_hybrid_weighs_the_dense_part():
     lexical, meaning = [Scored("a", 2.0)], [Scored("b", 0.5), Scored("c", -0.25)]
-    hits = hybrid(lexical, meaning, 3, weight=0.6)
+    hits = hybrid(lexical, meaning, 3, fusion=CONVEX)
     assert [(hit.passage_id, pytest.approx(hit.score)) for hit in hits] == [
         ("b", 0.6),
         ("a", 0.4),
@@ -62,5 +75,61 @@ def test_hybrid_weighs_the_dense_part():
 
 def test_inner_products_without_a_least_value_are_counted_from_the_lists_least():
     meaning = [Scored("b", 90.0), Scored("c", 80.0), Scored("d", 70.0)]
-    hits = hybrid([], meaning, 3, weight=0.6, unit=False)
+    hits = hybrid([], meaning, 3, fusion=CONVEX, unit=False)
     assert [hit.score for hit in hits] == pytest.approx([0.6, 0.3, 0.0])
+
+
+LEXICAL = [Scored("a", 9.0), Scored("b", 5.0), Scored("c", 3.0)]
+MEANING = [Scored("c", 0.8), Scored("d", 0.6), Scored("a", 0.5)]
+
+
+def scores(hits):
+    return [(hit.passage_id, pytest.approx(hit.score)) for hit in hits]
+
+
+def test_the_raw_sum_gives_a_lists_least_score_to_what_it_lacks():
+    found = hybrid(LEXICAL, MEANING, 9, fusion=Fusion(Method.SUM, 10.0))
+    assert scores(found) == [
+        ("a", 9 + 10 * 0.5),
+        ("c", 3 + 10 * 0.8),
+        ("b", 5 + 10 * 0.5),  # not among the dense hits: their least, 0.5
+        ("d", 3 + 10 * 0.6),  # not among BM25's hits: their least, 3
+    ]
+    only = hybrid(LEXICAL, [], 9, fusion=Fusion(Method.SUM, 10.0))
+    assert scores(only) == [("a", 9.0), ("b", 5.0), ("c", 3.0)]
+
+
+def test_reciprocal_ranks():
+    found = hybrid(LEXICAL, MEANING, 9, fusion=Fusion(Method.RRF, 60.0))
+    assert scores(found) == [
+        ("a", 1 / 61 + 1 / 63),
+        ("c", 1 / 63 + 1 / 61),  # as much as a: the id decides
+        ("b", 1 / 62),
+        ("d", 1 / 62),
+    ]
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_equal_hits_come_in_one_order_whatever_comes_first(method):
+    level = [Scored(id, 1.0) for id in "cab"]
+    fusion = Fusion(method, 0.5)
+    found = hybrid(level, [], 2, fusion=fusion)
+    if method is not Method.RRF:  # there the rank is the score
+        assert [hit.passage_id for hit in found] == ["a", "b"]
+    assert found == hybrid(level, [], 2, fusion=fusion)
+    assert hybrid([], [], 2, fusion=fusion) == []
+
+
+def test_fusions_have_names():
+    assert parse_fusion("convex") == DEFAULT
+    assert parse_fusion("rrf") == Fusion(Method.RRF, 60.0)
+    assert parse_fusion("sum:12.5") == Fusion(Method.SUM, 12.5)
+    assert str(parse_fusion("convex:0.70")) == "convex:0.7"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "borda", "rrf:x", "convex:1.5", "sum:-1", "rrf:nan", "sum:inf"]
+)
+def test_an_unknown_fusion_is_an_error(text):
+    with pytest.raises(RetrievalError, match="convex:A"):
+        parse_fusion(text)

@@ -1,0 +1,172 @@
+"""The best hits ranked again by a model that reads question and passage together; off by default.
+
+Two kinds of model: the reader, whose log odds that a passage answers come for free where it reads
+anyway, and any cross-encoder of sentence-transformers. `benchmarks/tune_rerank.py` fits the weights
+on questions that the model was not trained on, and says what they gain and cost.
+"""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from retrieval.records import titled
+from retrieval.types import Hit, Part, Passage, RetrievalError
+
+if TYPE_CHECKING:
+    from retrieval.reader import Reader
+
+DEPTH = 20  # hits that are read again
+READER_WEIGHT = 0.06  # of log odds; until tune_rerank has run: a probe's 0.02 of raw scores
+CROSS_ENCODER_WEIGHT = 1.0  # large against fused scores: the cross-encoder's order, nearly
+READ_CHARACTERS = 5_000  # of one passage; only entries of a corpus are longer
+BATCH = 32
+
+
+class Scorer(Protocol):
+    """A model that says of passages how well each answers: higher is better, on any scale."""
+
+    @property
+    def name(self) -> str:
+        """What its part of a hit is called."""
+        ...
+
+    @property
+    def weight_hash(self) -> str:
+        """Which weights it has."""
+        ...
+
+    def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
+        """One finite number for each passage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reranker:
+    """A scorer, how much its score counts beside the fused one, and how many hits it reads."""
+
+    scorer: Scorer
+    weight: float
+    depth: int = DEPTH
+
+    def settings(self) -> dict[str, Any]:
+        """What a run's settings say of it."""
+        return {
+            "scorer": self.scorer.name,
+            "weights": self.scorer.weight_hash,
+            "weight": self.weight,
+            "depth": self.depth,
+        }
+
+
+def rerank(
+    question: str, hits: Sequence[Hit], passages: Sequence[Passage], reranker: Reranker
+) -> list[Hit]:
+    """Hits by their score as a share of the best, plus the scorer's weighted score, ties by id.
+
+    `passages` are those of the first `depth` hits, in order; later hits count as the worst of them
+    and so stay behind. A hit that was read gains a part by the scorer's name.
+    """
+    if not passages or not question.strip():
+        return list(hits)
+    scale = 1 / hits[0].score if hits[0].score > 0 else 1.0  # BM25 and cosines are far apart
+    scores = reranker.scorer.scores(question, passages)
+    order = sorted(range(len(scores)), key=lambda at: (-scores[at], hits[at].passage_id))
+    ranks = {at: rank for rank, at in enumerate(order, start=1)}
+    read = [
+        replace(
+            hit,
+            score=scale * hit.score + reranker.weight * score,
+            parts={**hit.parts, reranker.scorer.name: Part(score, ranks[at])},
+        )
+        for at, (hit, score) in enumerate(zip(hits, scores, strict=False))
+    ]
+    least = reranker.weight * min(scores)
+    rest = [replace(hit, score=scale * hit.score + least) for hit in hits[len(scores) :]]
+    return sorted([*read, *rest], key=lambda hit: (-hit.score, hit.passage_id))
+
+
+class ReaderScorer:
+    """The reader's log odds that its best span of a passage answers the question."""
+
+    name = "reader"
+
+    def __init__(self, reader: "Reader", weight_hash: str) -> None:
+        self._reader = reader
+        self.weight_hash = weight_hash
+
+    def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
+        """Log odds; a passage without words counts as the worst of the others."""
+        texts = [passage.text[:READ_CHARACTERS] for passage in passages]
+        found = [span and span.score for span in self._reader.read(question, texts)]
+        least = min((score for score in found if score is not None), default=0.0)
+        return [least if score is None else score for score in found]
+
+
+class CrossEncoderScorer:
+    """A cross-encoder of sentence-transformers; safe to call from any thread."""
+
+    name = "cross-encoder"
+
+    def __init__(self, model: Any, weight_hash: str) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+        self.weight_hash = weight_hash
+
+    def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
+        """Its raw scores (logits); raises RetrievalError where they are no numbers."""
+        import numpy as np
+        from torch import nn
+
+        pairs = [(question, titled(p.title, p.text)) for p in passages]
+        with self._lock:
+            found = self._model.predict(
+                pairs, batch_size=BATCH, show_progress_bar=False, activation_fn=nn.Identity()
+            )
+        if found.shape != (len(pairs),) or not np.isfinite(found).all():
+            raise RetrievalError(
+                f"the cross-encoder gave {found.shape} for {len(pairs)} passages, or values that"
+                " are no numbers; one score a passage is needed"
+            )
+        return [float(score) for score in found]
+
+
+def load_cross_encoder(name: str) -> CrossEncoderScorer:
+    """A cross-encoder folder, or a hub id (which may use the network); raises RetrievalError."""
+    folder = Path(name) if Path(name).is_dir() else _downloaded(name)
+    from sentence_transformers import CrossEncoder
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # the terminal is ours
+    try:
+        model = CrossEncoder(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise RetrievalError(f"{name}: not a cross-encoder folder ({reason})") from error
+    return CrossEncoderScorer(model, weights_hash(folder))
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files of a model folder; raises RetrievalError if it has none."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise RetrievalError(f"{folder} holds no weights (*.safetensors)")
+    digest = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _downloaded(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RetrievalError(
+            f"no cross-encoder '{name}': not a folder, and the model hub says: {reason}"
+        ) from error
