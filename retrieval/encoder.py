@@ -1,8 +1,6 @@
 """Texts -> vectors, by sentence-transformers; without a name, by the MiniLM that pip installed."""
 
-import hashlib
 import importlib.util
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.encoder_folder import read_encoder_folder
 from retrieval.records import EncoderInfo, titled
 from retrieval.types import RetrievalError
 
@@ -46,12 +45,13 @@ class Encoder:
         self.folder = folder
         self._lock = threading.Lock()
         self._model: Any = None
-        settings = _Settings(folder)
+        settings = read_encoder_folder(folder)
         self.weight_hash = settings.weight_hash
         self.dimension = settings.dimension
         self.pooling = settings.pooling
         self.max_tokens = settings.max_tokens
         self.normalized = settings.normalized
+        self.title_separator = settings.title_separator
 
     @property
     def info(self) -> EncoderInfo:
@@ -63,6 +63,7 @@ class Encoder:
             self.pooling,
             self.max_tokens,
             self.normalized,
+            self.title_separator,
         )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -81,7 +82,7 @@ class Encoder:
         self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None
     ) -> Vectors:
         """Vectors of (title, text) pairs, in order; `progress` hears (done, total) now and then."""
-        texts = [titled(title, text) for title, text in pairs]
+        texts = [titled(title, text, self.title_separator) for title, text in pairs]
         vectors = np.empty((len(texts), self.dimension), np.float32)
         # Longest first over everything, so that a batch holds texts of one length.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
@@ -111,23 +112,6 @@ class Encoder:
             if self._model is None:
                 self._model = _load(self.folder)
             return self._model
-
-
-class _Settings:
-    """What a sentence-transformers folder says of itself, without loading it."""
-
-    def __init__(self, folder: Path) -> None:
-        modules = {str(m["type"]).rsplit(".", 1)[-1]: folder / m["path"] for m in _modules(folder)}
-        config = _json(folder / "config.json")
-        sentence = _json(folder / "sentence_bert_config.json", {})
-        pooling = _json(modules.get("Pooling", folder) / "config.json", {})
-        self.weight_hash = _weight_hash(folder)
-        self.dimension = int(pooling.get("word_embedding_dimension") or config["hidden_size"])
-        self.pooling = _pooling(pooling)
-        positions = int(config.get("max_position_embeddings", 512))
-        special = 2  # [CLS] and [SEP]
-        self.max_tokens = int(sentence.get("max_seq_length") or positions) - special
-        self.normalized = "Normalize" in modules
 
 
 def _packaged() -> Encoder:
@@ -163,39 +147,3 @@ def _load(folder: Path) -> Any:
 
     logging.disable_progress_bar()  # the terminal is ours
     return SentenceTransformer(str(folder), local_files_only=True)
-
-
-def _weight_hash(folder: Path) -> str:
-    """SHA-256 of the weights; of the file itself where there is one."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    if not files:
-        raise RetrievalError(f"{folder} holds no weights (*.safetensors): not an encoder")
-    digests = []
-    for path in files:
-        with open(path, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    modules = _json(folder / "modules.json", [])
-    return list(modules)
-
-
-def _pooling(config: dict[str, Any]) -> str:
-    if "pooling_mode" in config:
-        return str(config["pooling_mode"])
-    chosen = [k for k, v in config.items() if k.startswith("pooling_mode_") and v is True]
-    return (
-        "+".join(k.removeprefix("pooling_mode_").removesuffix("_tokens") for k in chosen) or "mean"
-    )
-
-
-def _json(path: Path, missing: Any = None) -> Any:
-    if not path.is_file():
-        if missing is None:
-            raise RetrievalError(f"{path} is missing: not a sentence-transformers folder")
-        return missing
-    return json.loads(path.read_text("utf-8"))

@@ -1,6 +1,6 @@
 """The values that the parts of an index pass to each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +13,11 @@ class EncoderInfo:
     pooling: str
     max_tokens: int
     normalized: bool  # unit length, so that inner products are cosines
+    title_separator: str = "\n"  # between a passage's title and its text
 
     def makes_vectors_of(self, other: "EncoderInfo") -> bool:
         """Whether both give the same vectors, wherever their weights lie."""
-        ours = (self.weight_hash, self.pooling, self.max_tokens, self.normalized)
-        return ours == (other.weight_hash, other.pooling, other.max_tokens, other.normalized)
+        return replace(self, id="", dimension=0) == replace(other, id="", dimension=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class Scored:
     score: float
 
 
-def titled(title: str, text: str) -> str:
-    """A passage as both retrievers read it: its document's title, if any, before its words."""
-    return f"{title}\n{text}" if title else text
+def titled(title: str, text: str, separator: str = "\n") -> str:
+    """A passage as a retriever reads it: its document's title, if any, before its words."""
+    return f"{title}{separator}{text}" if title else text
 
 
 def clean(text: str) -> str:

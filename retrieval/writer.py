@@ -162,7 +162,8 @@ class IndexWriter:
         if not self._encoder:
             return split_passages(text, pages, words=words)
         count = self._encoder.count_tokens
-        room = self._encoder.max_tokens - count([extracted.title])[0]
+        title = titled(extracted.title, "", self._encoder.title_separator)
+        room = self._encoder.max_tokens - count([title])[0]
         room = max(room, self._encoder.max_tokens // 2)
         return split_passages(text, pages, words=words, max_tokens=room, count_tokens=count)
 
@@ -170,7 +171,8 @@ class IndexWriter:
         """How many passages the encoder will not read to their end."""
         if not self._encoder:
             return 0
-        texts = [titled(extracted.title, extracted.text[p.start : p.end]) for p in passages]
+        title, between = extracted.title, self._encoder.title_separator
+        texts = [titled(title, extracted.text[p.start : p.end], between) for p in passages]
         limit = self._encoder.max_tokens
         return sum(tokens > limit for tokens in self._encoder.count_tokens(texts))
 
