@@ -1,31 +1,25 @@
 """Files -> what a small Jamba is trained on: plain text, and passages with questions and answers.
 
 Passages, questions and answers are laid out as the checkpoint's own chat template renders them,
-so that the model is asked later in the words it was trained in. Several questions follow one
-passage: it is read once for all of them.
+so that the model is asked later in the words it was trained in.
 """
 
 import json
 import random
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from app.lm_exams import Curriculum, Exam, asked_passages, editions, plain_passages
 from app.prompt import SYSTEM
 from app.types import OrbweaverError
 from jamba.bpe import BOS, END_OF_TURN
 from jamba.chat import ChatTokenizer
 from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, document, pack, text_rows
-from retrieval.passages import split_passages
 from retrieval.squad import Question, read_squad
 
-PASSAGE_WORDS = 100
-QUESTIONS = 5  # behind one passage
-QUOTED = 0.1  # passages of plain text to quote from, for each passage with questions
 SECTION = 4000  # characters of plain text that stay in order
 HELD_OUT = 40  # one in so many examples and sections is never trained on
 HELD_OUT_ROWS = 4  # of each kind
@@ -35,15 +29,6 @@ _GUTENBERG = re.compile(r"^\*\*\* ?(START|END) OF TH.*$", re.MULTILINE)
 
 class TrainingDataError(OrbweaverError):
     """Training data cannot be read; the message names the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """A passage and the questions asked of it, each with its answer."""
-
-    title: str
-    text: str
-    turns: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,43 +82,6 @@ def sections(texts: Iterable[str]) -> list[str]:
     return found
 
 
-def question_exams(questions: Iterable[Question], rng: random.Random) -> list[Exam]:
-    """Each passage with some of its questions, and words of it to go on from."""
-    asked: dict[tuple[str, str], list[Question]] = defaultdict(list)
-    for question in questions:
-        if question.answers:
-            asked[question.title, question.context].append(question)
-    exams = []
-    for (title, text), group in asked.items():
-        chosen = rng.sample(group, min(QUESTIONS, len(group)))
-        turns = [(question.text, question.answers[0].text) for question in chosen]
-        exams.append(Exam(title.replace("_", " "), text, (*turns, *quote_turns(text, 2, rng))))
-    return exams
-
-
-def quoting_exams(texts: Iterable[str], rng: random.Random) -> Iterator[Exam]:
-    """Passages of plain text with words to go on from: what teaches to copy needs no labels."""
-    for text in texts:
-        for span in split_passages(text, words=PASSAGE_WORDS):
-            passage = " ".join(text[span.start : span.end].split())
-            if turns := quote_turns(passage, 4, rng):
-                yield Exam("", passage, tuple(turns))
-
-
-def quote_turns(text: str, count: int, rng: random.Random) -> list[tuple[str, str]]:
-    """Ask for the words that follow some words of `text`; the answer ends with their sentence."""
-    words = text.split()
-    turns = []
-    for _ in range(count if len(words) >= 24 else 0):
-        cue = rng.randint(3, 6)
-        start = rng.randrange(len(words) - cue - 8)
-        rest = words[start + cue : start + cue + 20]
-        ends = [i for i, word in enumerate(rest, 1) if word[-1] in ".?!" and i >= 3]
-        answer = " ".join(rest[: ends[0] if ends else len(rest)])
-        turns.append((f'What follows "{" ".join(words[start : start + cue])}"?', answer))
-    return turns
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Turns exams into tokens as the chat template has it; answers weigh `answer_weight`."""
@@ -179,27 +127,35 @@ def documents(exams: Sequence[Exam], layout: Layout, rng: random.Random) -> Iter
 
 
 def build_corpus(
-    sources: Sources, layout: Layout, row_tokens: int, text_share: float, seed: int
+    sources: Sources,
+    layout: Layout,
+    plan: Curriculum,
+    row_tokens: int,
+    text_share: float,
+    seed: int,
 ) -> tuple[Corpus, Rows]:
     """What to train on, and the rows held out of it: passages with questions, then plain text."""
     rng = random.Random(seed)
     parts = sections(sources.texts)
+    labelled = asked_passages(sources.questions)
     rng.shuffle(parts)
-    exams = question_exams(sources.questions, rng)
-    exams += islice(quoting_exams(_part(parts), rng), round(len(exams) * QUOTED))
-    rng.shuffle(exams)
+    rng.shuffle(labelled)
+    taught = tuple(
+        item
+        for exams in editions(_part(labelled), list(plain_passages(_part(parts))), plan, rng)
+        for item in documents(exams, layout, rng)
+    )
     (bos,) = layout.tokenizer.encode_special(BOS)
-    known, unseen = _part(exams), exams[::HELD_OUT]
-    plain = [layout.tokenizer.encode(part) for part in _part(parts)]
     filler = Filler([layout.tokenizer.encode(part) for part in parts[::HELD_OUT]], bos)
+    (unseen,) = editions(labelled[::HELD_OUT], [], replace(plan, editions=1), rng)
     held_out = concatenate(
         [
             pack(documents(unseen, layout, rng), filler, row_tokens).take(slice(HELD_OUT_ROWS)),
             text_rows(filler, HELD_OUT_ROWS, row_tokens),
         ]
     )
-    taught = tuple(documents(known, layout, rng))
-    return Corpus(taught, tuple(plain), bos, row_tokens, text_share), held_out
+    plain = tuple(layout.tokenizer.encode(part) for part in _part(parts))
+    return Corpus(taught, plain, bos, row_tokens, text_share), held_out
 
 
 T = TypeVar("T")

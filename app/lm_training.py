@@ -5,11 +5,16 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.lm_data import Layout, Sources, TrainingDataError, build_corpus, read_questions, read_text
+from app.lm_embedding import encoder_embedding
+from app.lm_exams import Curriculum
 from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
 from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.config import JambaConfig
@@ -34,6 +39,13 @@ class QuestionFile:
     split: str | None = None
 
 
+class Embedding(StrEnum):
+    """What the tokens' vectors start from."""
+
+    RANDOM = "random"
+    ENCODER = "encoder"  # the word vectors of the packaged encoder
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What to train, on what and how; files are relative to the data folder."""
@@ -45,6 +57,8 @@ class Recipe:
     training: Mapping[str, Any]  # fields of jamba.train.Settings
     text_share: float = 0.3  # rows of plain text, of all rows
     answer_weight: float = 3.0  # an answer's token counts so many times
+    curriculum: Mapping[str, Any] = field(default_factory=dict)  # fields of lm_exams.Curriculum
+    embedding: Embedding = Embedding.RANDOM  # what the tokens' vectors start from
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +90,10 @@ class Measured:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.json; TrainingDataError names an unknown or missing field."""
     with refusing(path, "training recipe"):
-        return Recipe(**recipe_fields(path, Recipe))
+        raw = recipe_fields(path, Recipe)
+        recipe = Recipe(**{**raw, "embedding": Embedding(raw.get("embedding", "random"))})
+        Curriculum(**recipe.curriculum)
+    return recipe
 
 
 @contextmanager
@@ -142,11 +159,11 @@ def run(
     say("learning the tokenizer" if not (folder / "tokenizer.json").exists() else "tokenizer read")
     tokenizer = prepare_tokenizer(sources, recipe.vocabulary, folder)
     layout = Layout(tokenizer, recipe.answer_weight)
+    plan = Curriculum(**recipe.curriculum)
     corpus, held_out = build_corpus(
-        sources, layout, settings.row_tokens, recipe.text_share, settings.seed
+        sources, layout, plan, settings.row_tokens, recipe.text_share, settings.seed
     )
-    model = Jamba(model_config(recipe))
-    initialise(model, settings.seed)
+    model = new_model(recipe, tokenizer, settings.seed)
     rate = gemm_rate()
     say(_plan(model, corpus, rate))
     history = train(model, corpus, held_out, settings, saved, report)
@@ -182,6 +199,26 @@ def model_config(recipe: Recipe) -> JambaConfig:
             "eos_token_id": [ids[EOS], ids[END_OF_TURN]],
         }
     )
+
+
+def new_model(recipe: Recipe, tokenizer: ChatTokenizer, seed: int) -> Jamba:
+    """The recipe's model as it is before the first step."""
+    from retrieval.encoder import load_encoder
+
+    config = model_config(recipe)
+    model = Jamba(config)
+    initialise(model, seed)
+    if recipe.embedding == Embedding.ENCODER:
+        known = encoder_embedding(
+            tokenizer,
+            config.vocab_size,
+            config.hidden_size,
+            config.initializer_range,
+            load_encoder().folder,
+        )
+        start = model.model.embed_tokens.weight.data
+        start.copy_(torch.where(known.any(1, keepdim=True), known, start))
+    return model
 
 
 def measure(model: Jamba, history: Sequence[Point], gemm: float) -> Measured:

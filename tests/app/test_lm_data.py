@@ -6,6 +6,7 @@ import random
 import pytest
 
 from app import lm_data
+from app.lm_exams import Curriculum, Exam
 from app.prompt import SYSTEM
 from jamba.bpe import SMALLEST, train_tokenizer
 from jamba.chat import load_tokenizer
@@ -78,33 +79,8 @@ def test_a_split_that_is_not_there_is_an_error_that_names_the_file(squad, tmp_pa
             lm_data.read_questions(path, split, where)
 
 
-def test_quotes_go_on_exactly_where_the_cue_ends():
-    text = " ".join(PASSAGE.split())
-    for cue, answer in lm_data.quote_turns(text, 20, random.Random(1)):
-        words = cue.removeprefix('What follows "').removesuffix('"?')
-        assert f"{words} {answer}" in text
-
-
-def test_short_texts_are_not_quoted_from():
-    assert lm_data.quote_turns("Too short for that.", 3, random.Random(1)) == []
-
-
-def test_one_exam_holds_all_questions_of_its_passage():
-    (exam,) = lm_data.question_exams(QUESTIONS, random.Random(0))
-    assert exam.title == "Lighthouse"
-    assert {("When was it built?", "1874"), ("What burned?", "rape oil")} <= set(exam.turns)
-
-
-def test_plain_text_is_quoted_from_in_passages_of_its_own():
-    text = "\n".join(f"{PASSAGE} {number}." for number in range(9))
-    exams = list(lm_data.quoting_exams([text], random.Random(0)))
-    assert len(exams) > 1
-    assert all(exam.title == "" and len(exam.turns) == 4 for exam in exams)
-    assert all(answer in exam.text for exam in exams for _, answer in exam.turns)
-
-
 def test_a_document_begins_as_the_application_asks_and_answers_weigh_more(layout):
-    exam = lm_data.Exam("Lighthouse", PASSAGE, (("When?", "1874"), ("What?", "rape oil")))
+    exam = Exam("Lighthouse", PASSAGE, (("When?", "1874"), ("What?", "rape oil")))
     item = layout.document(exam, [], AlwaysWithSystem(0))
     prompt = layout.tokenizer.encode_chat(
         [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "When?"}],
@@ -135,7 +111,7 @@ def test_held_out_sections_and_exams_are_not_trained_on(layout):
         for n in range(90)
     )
     sources = lm_data.Sources((*texts, "\n".join(texts * 20)), many)
-    corpus, held_out = lm_data.build_corpus(sources, layout, 512, 0.1, seed=0)
+    corpus, held_out = lm_data.build_corpus(sources, layout, Curriculum(), 512, 0.1, seed=0)
     assert 0 < len(held_out) <= 2 * lm_data.HELD_OUT_ROWS
     assert held_out.ids.shape[1] == 512
     tokens = {tuple(item.ids.tolist()) for item in corpus.documents}
