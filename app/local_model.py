@@ -7,22 +7,13 @@ from threading import Event as Flag
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from app.layout import PromptLayout
 from app.model_types import Finished, ModelBusy, ModelError, PromptError, Token, Writing, Written
-from app.prompt import (
-    SYSTEM,
-    Reading,
-    document,
-    document_text,
-    messages,
-    messages_with_documents,
-    pack,
-    question_text,
-)
+from app.prompt import Reading
 from app.types import CacheUse
 from jamba.config import Quantisation
 
 if TYPE_CHECKING:
-    from jamba.chat import ChatPrompt
     from jamba.engine import Kept
     from jamba.sampling import Chosen
     from jamba.sequence import Request
@@ -59,7 +50,8 @@ class LocalModel:
             raise ModelError(f"{name}: {error}") from None
         self.name, self.notice = name, notice
         context = model.config.max_position_embeddings - answer_tokens
-        self._prompt_tokens, self._answer_tokens = min(prompt_tokens, context), answer_tokens
+        self._layout = PromptLayout(self._tokenizer, name, min(prompt_tokens, context))
+        self._answer_tokens = answer_tokens
         self._snapshots = jamba.SnapshotStore(snapshot_bytes, snapshot_folder)
         self._engine = jamba.Engine(model, snapshots=self._snapshots)
 
@@ -98,13 +90,12 @@ class LocalModel:
         """
         import jamba
 
-        if self._packed(reading) != reading:
-            length = self._length(reading)
+        if self._layout.packed(reading) != reading:
             raise PromptError(
-                f"document and question have {length} tokens; "
-                f"{self.name} reads at most {self._prompt_tokens}"
+                f"document and question have {self._layout.length(reading)} tokens; "
+                f"{self.name} reads at most {self._layout.longest}"
             )
-        prompt = self._prompt(reading)
+        prompt = self._layout.prompt(reading)
         head = prompt.ids[: prompt.boundaries[-1]]
 
         def told(done: int) -> None:
@@ -196,46 +187,10 @@ class LocalModel:
         """Tokens of a prompt, its snapshot boundaries, and the documents it holds."""
         if isinstance(prompt, str):
             return tuple(self._tokenizer.encode(prompt)), (), ()
-        packed = self._packed(prompt)
-        chat = self._prompt(packed)
+        packed = self._layout.packed(prompt)
+        chat = self._layout.prompt(packed)
         documents = {passage.document_id for passage in packed.passages}
         return chat.ids, chat.boundaries, tuple(sorted(documents))
-
-    def _packed(self, reading: Reading) -> Reading:
-        """The reading with as many passages as fit; without its history where that is too long."""
-        for bare in (replace(reading, passages=()), Reading(reading.question, ())):
-            frame = self._length(bare)
-            if frame < self._prompt_tokens:
-                alone = [replace(bare, passages=(passage,)) for passage in reading.passages]
-                costs = [self._length(each) - frame for each in alone]
-                room = self._prompt_tokens - frame
-                return replace(bare, passages=pack(reading.passages, costs, room))
-        raise ModelError(
-            f"{self.name}: the question alone is longer than a prompt of {self._prompt_tokens}"
-            " tokens; ask it in fewer words"
-        )
-
-    def _length(self, reading: Reading) -> int:
-        return len(self._prompt(reading).ids)
-
-    def _prompt(self, reading: Reading) -> "ChatPrompt":
-        """Tokens and snapshot boundaries, in the layout that the checkpoint knows best."""
-        if not self._tokenizer.has_template:
-            return self._plain_prompt(reading)
-        if not self._tokenizer.has_documents:
-            return self._tokenizer.encode_chat(messages_with_documents(reading))
-        documents = [document(passage) for passage in reading.passages]
-        return self._tokenizer.encode_chat(messages(reading), documents)
-
-    def _plain_prompt(self, reading: Reading) -> "ChatPrompt":
-        from jamba.chat import Part
-
-        parts = [Part(f"{SYSTEM}\n", is_template=False, is_boundary=True)]
-        for passage in reading.passages:
-            text = f"\n{document_text(passage)}\n"
-            parts.append(Part(text, is_template=False, is_boundary=True))
-        question = f"\nQuestion: {question_text(reading).removeprefix('Question: ')}\nAnswer:"
-        return self._tokenizer.encode_parts([*parts, Part(question, is_template=False)])
 
 
 def _cache_use(metrics: Any) -> CacheUse:

@@ -31,6 +31,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class TextToken:
+    """A token and the characters of its text, `text[start:end]`; one may lie in several tokens."""
+
+    id: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """Token ids, and how many of them end each part that later prompts may begin with, too."""
 
@@ -106,10 +115,14 @@ class ChatTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens written out in it stay words."""
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
-        if any(token in self._added for token in ids):
-            raise JambaError("this tokenizer gives control tokens for plain text; it is not safe")
+        ids: list[int] = self._plainly(text).ids
         return ids
+
+    def spell(self, text: str) -> list[TextToken]:
+        """As `encode`, with the characters that each token stands for."""
+        encoded = self._plainly(text)
+        pairs = zip(encoded.ids, encoded.offsets, strict=True)
+        return [TextToken(token, start, end) for token, (start, end) in pairs]
 
     def encode_special(self, text: str) -> list[int]:
         """Token ids of trusted text, a template's, in which control tokens mean themselves."""
@@ -151,13 +164,25 @@ class ChatTokenizer:
 
         Boundaries: before the first document, behind each, and before the last message.
         """
+        return self.encode_parts(self.parts(messages, documents))
+
+    def parts(
+        self, messages: Sequence[Message], documents: Sequence[Document] | None = None
+    ) -> list[Part]:
+        """The prompt in the pieces that `encode_chat` tokenises; texts stand in them unchanged."""
         _check_names(messages, documents or ())
         slots = _Slots()
         documents = [slots.fill(document, place) for place, document in enumerate(documents or [])]
         messages = [
             {**message, **slots.fill({"content": message["content"]})} for message in messages
         ]
-        return self.encode_parts(slots.parts(self.render(messages, documents or None)))
+        return slots.parts(self.render(messages, documents or None))
+
+    def _plainly(self, text: str) -> Any:
+        encoded = self._plain.encode(text, add_special_tokens=False)
+        if any(token in self._added for token in encoded.ids):
+            raise JambaError("this tokenizer gives control tokens for plain text; it is not safe")
+        return encoded
 
     def encode_parts(self, parts: Sequence[Part]) -> ChatPrompt:
         """Token ids of parts laid end to end, with the boundaries they declare."""
