@@ -25,23 +25,31 @@ def build_index(
     resume: bool = False,
     chunker: Chunker | None = None,
     ocr: bool = False,
+    strict: bool = False,
 ) -> BuildReport:
     """Make the index `out`, in a folder beside it that is renamed when complete and verified.
 
     An unfinished build of `out` is continued; with `resume`, what a finished one lacks is added.
-    With `ocr`, scanned PDF pages are read. Raises RetrievalError if `out` is there otherwise or OCR
-    is not installed. If nothing becomes ready, no index is made.
+    With `ocr`, scanned PDF pages are read; with `strict`, what cannot be read is an error. Raises
+    RetrievalError if `out` is there otherwise or OCR is not installed. If nothing becomes ready, no
+    index is made.
     """
     found = find_sources(sources)
     if (out / FILE).is_file() and resume:
-        return add_sources(out, found, encoder=encoder, progress=progress, ocr=ocr)
+        return add_sources(out, found, encoder=encoder, progress=progress, ocr=ocr, strict=strict)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RetrievalError(
             f"{out} is there already: use 'python -m app index add', or name another folder"
         )
     unfinished = building_folder(out)
     report = add_sources(
-        unfinished, found, encoder=encoder, progress=progress, chunker=chunker, ocr=ocr
+        unfinished,
+        found,
+        encoder=encoder,
+        progress=progress,
+        chunker=chunker,
+        ocr=ocr,
+        strict=strict,
     )
     if not report.ready:
         shutil.rmtree(unfinished)

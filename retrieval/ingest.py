@@ -24,7 +24,7 @@ from retrieval.sources import (
     Source,
     read_corpus,
 )
-from retrieval.types import Extracted, ParseFailure
+from retrieval.types import Extracted, ParseFailure, RetrievalError
 from retrieval.writer import IndexWriter
 
 T = TypeVar("T")
@@ -66,26 +66,36 @@ def add_sources(
     progress: Progress,
     chunker: Chunker | None = None,
     ocr: bool = False,
+    strict: bool = False,
 ) -> BuildReport:
-    """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot."""
+    """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot.
+
+    What cannot be read is reported and the rest goes on; with `strict` it is an error.
+    """
     batch = ENCODED_BATCH if encoder else PLAIN_BATCH
     with (
         ParserPool(PARSERS, ocr=ocr) as pool,
         IndexWriter(path, encoder, chunker=chunker) as writer,
     ):
-        return _Ingest(writer, pool, progress, batch).run(sources)
+        return _Ingest(writer, pool, progress, batch, strict).run(sources)
 
 
 class _Ingest:
     """One run over the sources: its tallies, its clock, and the batch being gathered."""
 
     def __init__(
-        self, writer: IndexWriter, pool: ParserPool, progress: Progress, batch: int
+        self,
+        writer: IndexWriter,
+        pool: ParserPool,
+        progress: Progress,
+        batch: int,
+        strict: bool,
     ) -> None:
         self._writer = writer
         self._pool = pool
         self._progress = progress
         self._batch = batch
+        self._strict = strict
         self._waiting = 0  # passages added since the last commit
         self._encoded = 0
         self._read = 0
@@ -142,9 +152,9 @@ class _Ingest:
         for entry in self._timed("parse", read_corpus(corpus.path)):
             self._step()
             if isinstance(entry, BadLine):
-                self._failed.append(Failure(f"{corpus.path}:{entry.line}", entry.reason))
+                self._note(Failure(f"{corpus.path}:{entry.line}", entry.reason))
             elif entry.id in seen:
-                self._failed.append(Failure(str(corpus.path), f"_id {entry.id} is there twice"))
+                self._note(Failure(str(corpus.path), f"_id {entry.id} is there twice"))
             else:
                 seen.add(entry.id)
                 self._add_entry(entry)
@@ -178,8 +188,13 @@ class _Ingest:
         self._step()
 
     def _fail(self, path: Path, reason: str) -> None:
-        self._failed.append(Failure(clean(str(path)), reason))
+        self._note(Failure(clean(str(path)), reason))
         self._step()
+
+    def _note(self, failure: Failure) -> None:
+        if self._strict:
+            raise RetrievalError(f"{failure.path}: {failure.reason}")
+        self._failed.append(failure)
 
     def _step(self) -> None:
         self._read += 1

@@ -9,13 +9,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from retrieval.durable import rename
-from retrieval.records import Chunker, EncoderInfo, NewPassage, Row, Segment
+from retrieval.records import Chunker, EncoderInfo, NewPassage, Placed, Row, Segment
 from retrieval.types import (
     DocumentInfo,
     Extracted,
@@ -47,6 +47,9 @@ CREATE TABLE segments (
 """
 PASSAGE = """
 SELECT p.id, p.document_id, d.title, coalesce(p.text, d.text), p.page, p.start, p."end"
+FROM passages p JOIN documents d ON d.id = p.document_id"""
+ROW = """
+SELECT p.row, d.title, coalesce(p.text, d.text)
 FROM passages p JOIN documents d ON d.id = p.document_id"""
 DOCUMENT = "SELECT id, name, title, media_type, pages, length(text), passages FROM documents"
 
@@ -219,9 +222,28 @@ class Store:
 
     def rows_after(self, row: int) -> Iterator[Row]:
         """Passages with a row number above `row`, ascending, as the encoder needs them."""
-        query = """SELECT p.row, d.title, coalesce(p.text, d.text) FROM passages p
-            JOIN documents d ON d.id = p.document_id WHERE p.row > ? ORDER BY p.row"""
-        return (Row(*found) for found in self._rows(query, row))
+        return (Row(*found) for found in self._rows(f"{ROW} WHERE p.row > ? ORDER BY p.row", row))
+
+    def passages_by_row(self, rows: Collection[int]) -> dict[int, Row]:
+        """Those of `rows` that are stored."""
+        return {found[0]: Row(*found) for found in self._rows_in(f"{ROW} WHERE p.row IN", rows)}
+
+    def placed_after(self, row: int, limit: int) -> list[Placed]:
+        """The first `limit` passages with a row number above `row`, ascending."""
+        query = """SELECT p.row, p.document_id, d.passages, d.title, coalesce(p.text, d.text)
+            FROM passages p JOIN documents d ON d.id = p.document_id
+            WHERE p.row > ? ORDER BY p.row LIMIT ?"""
+        return [Placed(*found) for found in self._rows(query, row, limit)]
+
+    def set_encoder(self, encoder: EncoderInfo | None, truncated: Mapping[str, int]) -> None:
+        """Name another encoder, and by document id how many passages it does not read whole."""
+        with self._lock:
+            self._set_meta("encoder", asdict(encoder) if encoder else None)
+            self._connection.execute("UPDATE documents SET truncated = 0 WHERE truncated > 0")
+            self._connection.executemany(
+                "UPDATE documents SET truncated = ? WHERE id = ?",
+                [(count, id) for id, count in truncated.items()],
+            )
 
     def set_segments(self, segments: Iterable[Segment]) -> None:
         """Replace the list of dense segments."""
@@ -262,6 +284,8 @@ class Store:
                 f"{folder} has index format {found}, this version reads {FORMAT}:"
                 " build it again with 'python -m app index build SOURCE --out DIR'"
             )
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
+            raise NotAnIndex(f"{folder / FILE} is another program's: {folder} holds no index")
 
     def _meta(self, key: str) -> Any:
         found = self._rows("SELECT value FROM meta WHERE key = ?", key)
