@@ -20,6 +20,7 @@ from jamba.chat import ChatTokenizer
 from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, document, pack, text_rows
 from retrieval.squad import Question, read_squad
 
+SHARED_WORDS = 10  # in a row: the same text, not the same phrase
 SECTION = 4000  # characters of plain text that stay in order
 HELD_OUT = 40  # one in so many examples and sections is never trained on
 HELD_OUT_ROWS = 4  # of each kind
@@ -65,6 +66,21 @@ def read_questions(path: Path, split: str | None, splits: Path) -> list[Question
             "name the file with --splits"
         ) from None
     return [question for question in questions if question.title in titles]
+
+
+def without_overlap(text: str, reserved: Iterable[str]) -> str:
+    """The paragraphs of `text` that share no SHARED_WORDS words in a row with a reserved text.
+
+    What a model is examined on must not come in by another door.
+    """
+    known = {run for passage in reserved for run in _runs(passage)}
+    kept = (line for line in text.split("\n") if not any(run in known for run in _runs(line)))
+    return "\n".join(kept)
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return (tuple(words[i : i + SHARED_WORDS]) for i in range(len(words) - SHARED_WORDS + 1))
 
 
 def sections(texts: Iterable[str]) -> list[str]:

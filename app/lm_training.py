@@ -12,7 +12,16 @@ from typing import Any
 
 import torch
 
-from app.lm_data import Layout, Sources, TrainingDataError, build_corpus, read_questions, read_text
+from app.collected_texts import PACKAGES, collect
+from app.lm_data import (
+    Layout,
+    Sources,
+    TrainingDataError,
+    build_corpus,
+    read_questions,
+    read_text,
+    without_overlap,
+)
 from app.lm_embedding import encoder_embedding
 from app.lm_exams import Curriculum
 from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
@@ -58,6 +67,7 @@ class Recipe:
     text_share: float = 0.3  # rows of plain text, of all rows
     answer_weight: float = 3.0  # an answer's token counts so many times
     curriculum: Mapping[str, Any] = field(default_factory=dict)  # fields of lm_exams.Curriculum
+    packages: tuple[str, ...] = ()  # of app.collected_texts.PACKAGES
     embedding: Embedding = Embedding.RANDOM  # what the tokens' vectors start from
     format: int = FORMAT
 
@@ -91,7 +101,13 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.json; TrainingDataError names an unknown or missing field."""
     with refusing(path, "training recipe"):
         raw = recipe_fields(path, Recipe)
-        recipe = Recipe(**{**raw, "embedding": Embedding(raw.get("embedding", "random"))})
+        recipe = Recipe(
+            **{
+                **raw,
+                "embedding": Embedding(raw.get("embedding", "random")),
+                "packages": tuple(raw.get("packages", ())),
+            }
+        )
         Curriculum(**recipe.curriculum)
     return recipe
 
@@ -116,16 +132,36 @@ def recipe_fields(path: Path, kind: type[Any]) -> dict[str, Any]:
     return {**raw, "texts": tuple(raw["texts"]), "questions": questions}
 
 
-def read_sources(recipe: Recipe, data: Path, splits: Path) -> Sources:
-    """Everything the recipe names, read from the data folder."""
-    return Sources(
-        tuple(read_text(data / name) for name in recipe.texts),
-        tuple(
-            question
-            for item in recipe.questions
-            for question in read_questions(data / item.file, item.split, splits)
-        ),
-    )
+def read_sources(recipe: Recipe, data: Path, splits: Path, collected: Path) -> Sources:
+    """Everything the recipe names, from the data folder and from packages collected in another.
+
+    Text that stands in a passage which may not be trained on is left out.
+    """
+    taught = [
+        question
+        for item in recipe.questions
+        for question in read_questions(data / item.file, item.split, splits)
+    ]
+    contexts = {question.context for question in taught}
+    reserved = {
+        question.context
+        for item in recipe.questions
+        for question in read_questions(data / item.file, None, splits)
+    } - contexts
+    packages = {package.name: package for package in PACKAGES}
+    if unknown := [name for name in recipe.packages if name not in packages]:
+        raise TrainingDataError(f"no text is known in package {unknown[0]!r}")
+    files = [data / name for name in recipe.texts]
+    files += [collect(packages[name], collected) for name in recipe.packages]
+    texts = (without_overlap(read_text(file), reserved) for file in files)
+    return Sources(tuple(texts), tuple(taught))
+
+
+def texts_folder() -> Path:
+    """Where the texts of packages are kept between trainings."""
+    from platformdirs import user_cache_path
+
+    return Path(user_cache_path("orbweaver", appauthor=False)) / "texts"
 
 
 def prepare_tokenizer(sources: Sources, size: int, folder: Path) -> ChatTokenizer:

