@@ -57,6 +57,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A stored passage by its row number, with the document it stands in."""
+
+    row: int
+    document_id: str
+    siblings: int  # passages of its document, itself among them
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A passage and one retriever's raw score of it."""
 
