@@ -3,6 +3,7 @@
 import typer
 
 from app.commands.eval_perplexity import perplexity
+from app.commands.eval_qa import qa
 from app.commands.eval_retrieval import compare, retrieval
 
 
@@ -12,4 +13,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="eval")
     group.command()(retrieval)
     group.command()(perplexity)
+    group.command()(qa)
     group.command()(compare)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,33 +14,40 @@ from app.model_types import ModelError
 LOGITS = 2**26  # float32 values held at once: 256 MiB
 
 
+def load_causal_model(folder: Path, name: str) -> tuple[Any, Any, int | None]:
+    """A model, on the GPU where there is one, its tokenizer, and the tokens it reads at most.
+
+    Raises ModelError.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    on_gpu = torch.cuda.is_available()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        # bfloat16 is many times slower than float32 on most CPUs
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto" if on_gpu else torch.float32
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{name}: transformers does not load it as a causal language model ({reason})"
+        ) from None
+    model = model.to("cuda" if on_gpu else "cpu").eval().requires_grad_(False)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return model, tokenizer, context
+
+
 class TransformersScorer:
     """A model folder read by transformers, on the GPU where there is one."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        on_gpu = torch.cuda.is_available()
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder)
-            # bfloat16 is many times slower than float32 on most CPUs
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype="auto" if on_gpu else torch.float32
-            )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"{name}: transformers does not load it as a causal language model ({reason})"
-            ) from None
-        self._device = torch.device("cuda" if on_gpu else "cpu")
-        self._model = model.to(self._device).eval().requires_grad_(False)
-        self._keeps_some = "logits_to_keep" in inspect.signature(model.forward).parameters
-        text_config = model.config.get_text_config()
-        self._vocabulary = int(text_config.vocab_size)
+        self._model, self._tokenizer, self.context = load_causal_model(folder, name)
+        self._keeps_some = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        self._vocabulary = int(self._model.config.get_text_config().vocab_size)
         self.name = name
         self.digest: str | None = digest_of_model(folder)
-        self.context: int | None = getattr(text_config, "max_position_embeddings", None)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the beginnings and ends that the tokenizer would add."""
@@ -79,11 +87,11 @@ class TransformersScorer:
 
         ids = padded(rows)
         kept: Ids = np.unique(np.concatenate([row.wanted for row in rows])) - 1
-        keep = torch.from_numpy(kept).to(self._device)
+        keep = torch.from_numpy(kept).to(self._model.device)
         # A mask is not needed: rows are filled up behind, and attention looks back.
         options = {"logits_to_keep": keep} if self._keeps_some else {}
         with torch.inference_mode():
-            read = torch.from_numpy(ids).to(self._device)
+            read = torch.from_numpy(ids).to(self._model.device)
             logits = self._model(read, use_cache=False, **options).logits
             logits = logits if self._keeps_some else logits[:, keep]  # (B, kept, V)
             losses = F.cross_entropy(

@@ -38,9 +38,17 @@ def gpt2_folder(tmp_path_factory) -> Path:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=160, n_embd=32, n_layer=2, n_head=4, bos_token_id=1
+        vocab_size=VOCABULARY,
+        n_positions=160,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=1,
+        eos_token_id=2,
     )
-    return _saved(GPT2LMHeadModel(config), tmp_path_factory.mktemp("gpt2"))
+    folder = _saved(GPT2LMHeadModel(config), tmp_path_factory.mktemp("gpt2"))
+    (folder / "chat_template.jinja").unlink()  # GPT-2 has none
+    return folder
 
 
 @pytest.fixture(scope="session")
