@@ -49,11 +49,13 @@ def pin(name: str) -> str:
     return f"{name}=={version(name).split('+')[0]}"
 
 
-def render(what: str, parents: dict[str, set[str]], first: str = "") -> str:
+def render(what: str, parents: dict[str, set[str]], asked: Iterable[str], first: str = "") -> str:
     """The text of one requirements file: asked for, then what those need."""
+    markers = {key(each.name): each.marker for each in map(Requirement, asked) if each.marker}
     direct = sorted(name for name, by in parents.items() if "" in by)
     rest = sorted(set(parents) - set(direct))
-    lines = [HEADER.format(what=what) + first, "# asked for by pyproject.toml", *map(pin, direct)]
+    lines = [HEADER.format(what=what) + first, "# asked for by pyproject.toml"]
+    lines += [pin(name) + (f"; {markers[name]}" if name in markers else "") for name in direct]
     lines += ["", "# needed by those"]
     lines += [f"{pin(name):<36}# {', '.join(sorted(parents[name])[:3])}" for name in rest]
     return "\n".join(lines) + "\n"
@@ -73,14 +75,24 @@ def main() -> None:
     scans = _beside(runtime, extras["ocr"])
     tools = _beside(runtime | scans, [line for line in extras["dev"] if line != OCR_EXTRA])
     (ROOT / "requirements.txt").write_text(
-        render("What `make demo` installs, on a CPU.", runtime), "utf-8"
+        render("What `make demo` installs, on a CPU.", runtime, project["dependencies"]), "utf-8"
     )
     (ROOT / "requirements-dev.txt").write_text(
-        render("What tests and checks need beside that.", tools, "-r requirements-ocr.txt\n"),
+        render(
+            "What tests and checks need beside that.",
+            tools,
+            extras["dev"],
+            "-r requirements-ocr.txt\n",
+        ),
         "utf-8",
     )
     (ROOT / "requirements-ocr.txt").write_text(
-        render("What reading scanned PDFs needs (`make ocr`).", scans, "-r requirements.txt\n"),
+        render(
+            "What reading scanned PDFs needs (`make ocr`).",
+            scans,
+            extras["ocr"],
+            "-r requirements.txt\n",
+        ),
         "utf-8",
     )
 

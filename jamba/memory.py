@@ -8,10 +8,10 @@ import torch
 from jamba.config import JambaConfig, JambaError, Quantisation
 from jamba.model import Jamba
 from jamba.quantise import prepare
-from jamba.state import FIRST_CAPACITY, state_bytes
+from jamba.scheduler import Limits
+from jamba.state import CPU, FIRST_CAPACITY, Place, state_bytes
 
-CHUNK = 512  # tokens of a prompt that are read together, unless said otherwise
-FLOAT = 4  # bytes
+CHUNK = Limits().chunk  # tokens of a prompt that are read together, unless said otherwise
 GIB = 2**30
 
 
@@ -33,36 +33,45 @@ def estimate(
     quantisation: Quantisation = Quantisation.NONE,
     tokens: int = FIRST_CAPACITY,
     chunk: int = CHUNK,
+    dtype: torch.dtype = torch.float32,
 ) -> MemoryEstimate:
-    """What a model takes with one sequence of `tokens` tokens, read `chunk` at a time.
+    """What a model in `dtype` takes with one sequence of `tokens` tokens, read `chunk` at a time.
 
     Weights and state are counted exactly, the activations of a chunk from above.
     """
     with torch.device("meta"):
-        model = Jamba(config)
+        model = Jamba(config).to(dtype)
         prepare(model, quantisation)
     return MemoryEstimate(
         weights=sum(tensor.nbytes for tensor in model.state_dict().values()),
-        state=state_bytes(config, tokens),
-        chunk=chunk * _widest(config) * FLOAT,
+        state=state_bytes(config, tokens, dtype),
+        chunk=chunk * _widest(config) * torch.float32.itemsize,
     )
 
 
-def check_memory(folder: Path, config: JambaConfig, quantisation: Quantisation) -> None:
+def check_memory(
+    folder: Path, config: JambaConfig, quantisation: Quantisation, place: Place = CPU
+) -> None:
     """Raise JambaError where a model and one short sequence do not fit into what is free."""
-    import psutil
-
-    needed, free = estimate(config, quantisation).total, psutil.virtual_memory().available
+    needed, free = estimate(config, quantisation, dtype=place.dtype).total, _free(place.device)
     if needed <= free:
         return
     advice = "close other programs or choose a smaller model"
     if quantisation is not Quantisation.ALL:
-        smallest = estimate(config, Quantisation.ALL).total / GIB
+        smallest = estimate(config, Quantisation.ALL, dtype=place.dtype).total / GIB
         advice += f"; with quantisation '{Quantisation.ALL}' it needs {smallest:.1f} GiB"
     raise JambaError(
         f"{folder}: needs {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free; "
         + advice
     )
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _widest(config: JambaConfig) -> int:

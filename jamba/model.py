@@ -8,12 +8,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
 from jamba.config import JambaConfig, JambaError
 from jamba.experts import MLP, MixtureOfExperts
 from jamba.quantise import product
 from jamba.scan import selective_scan
-from jamba.state import AttentionState, MambaState, SequenceState
+from jamba.state import CPU, AttentionState, MambaState, Place, SequenceState
 
 
 class Mamba(nn.Module):
@@ -38,18 +39,17 @@ class Mamba(nn.Module):
         self.c_layernorm = nn.RMSNorm(N, eps=config.rms_norm_eps)
 
     def forward(self, x: Tensor, state: MambaState | None, reset: Tensor | None) -> Tensor:
-        x, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, T, D) each
-        window, ssm = self._before(x) if state is None else (state.window, state.ssm)
-        padded = torch.cat([window, x], dim=1)  # (B, d_conv - 1 + T, D)
-        x = F.silu(causal_conv(padded, self.conv1d.weight[:, 0], self.conv1d.bias, reset))
+        inputs, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, T, D) each
+        window, ssm = self._before(inputs) if state is None else (state.window, state.ssm)
+        x = conv_silu(inputs, window, self.conv1d.weight[:, 0], self.conv1d.bias, reset)
         dt, B, C = self.x_proj(x).split(self.sizes, dim=-1)  # (B, T, R), (B, T, N), (B, T, N)
-        dt = F.softplus(self.dt_proj(self.dt_layernorm(dt)))  # (B, T, D)
+        dt = F.softplus(self.dt_proj(self.dt_layernorm(dt)).float())  # (B, T, D)
         A = -torch.exp(self.A_log.float())
         y, final = selective_scan(
             x, dt, A, self.b_layernorm(B), self.c_layernorm(C), self.D, ssm, reset
         )
         if state is not None:
-            state.window = padded[:, x.shape[1] :].clone()
+            state.window = last_inputs(window, inputs)
             state.ssm = final
         return self.out_proj(y * F.silu(gate))
 
@@ -58,6 +58,24 @@ class Mamba(nn.Module):
         batch, _, inner = x.shape
         window = x.new_zeros(batch, self.conv1d.kernel_size[0] - 1, inner)
         return window, x.new_zeros(batch, inner, self.sizes[1], dtype=torch.float32)
+
+
+def conv_silu(
+    x: Tensor, window: Tensor, weight: Tensor, bias: Tensor | None, reset: Tensor | None
+) -> Tensor:
+    """silu(convolution) of x (B, T, D) after the inputs in `window` (B, W - 1, D)."""
+    if x.is_cuda and reset is None and not torch.is_grad_enabled():
+        from jamba.kernels import triton_conv
+
+        return triton_conv.conv_silu(x, window, weight, bias)
+    return F.silu(causal_conv(torch.cat([window, x], dim=1), weight, bias, reset))
+
+
+def last_inputs(window: Tensor, x: Tensor) -> Tensor:
+    """The window after x (B, T, D): the last of both, as many as `window` (B, W - 1, D) holds."""
+    kept = window.shape[1]
+    both = torch.cat([window, x[:, max(0, x.shape[1] - kept) :]], dim=1)
+    return both[:, both.shape[1] - kept :].clone()
 
 
 def causal_conv(
@@ -97,7 +115,7 @@ class Attention(nn.Module):
         q, k, v = (self._heads(proj(x)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if state is not None:
             k, v = state.append(k, v)
-        mask = visible(q.shape[2], k.shape[2], reset)
+        mask = visible(q.shape[2], k.shape[2], reset, q.device)
         y = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=mask is None and q.shape[2] > 1, enable_gqa=True
         )  # (B, heads, T, head size)
@@ -107,7 +125,9 @@ class Attention(nn.Module):
         return x.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
 
 
-def visible(new: int, total: int, reset: Tensor | None) -> Tensor | None:
+def visible(
+    new: int, total: int, reset: Tensor | None, device: torch.device = CPU.device
+) -> Tensor | None:
     """Which of `total` keys each of the last `new` tokens sees; None where plain causal says it.
 
     `is_causal` aligns its mask to the top left, which is wrong for tokens that continue a cache.
@@ -118,6 +138,9 @@ def visible(new: int, total: int, reset: Tensor | None) -> Tensor | None:
         return same.tril()[:, None]
     if new == 1 or new == total:
         return None
+    if device.type == "cuda":  # a mask that is never made, where a fused kernel is there
+        mask: Tensor = causal_lower_right(new, total)
+        return mask
     return torch.ones(new, total, dtype=torch.bool).tril(total - new)
 
 
@@ -163,6 +186,12 @@ class Jamba(nn.Module):
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
+    @property
+    def place(self) -> Place:
+        """Where the weights lie, and the type of those that are not int8."""
+        weight = self.model.final_layernorm.weight
+        return Place(weight.device, weight.dtype)
+
     def hidden(
         self, ids: Tensor, state: SequenceState | None = None, reset: Tensor | None = None
     ) -> Tensor:
@@ -201,7 +230,7 @@ class Jamba(nn.Module):
         if int(ids.min()) < 0 or int(ids.max()) >= self.config.vocab_size:
             raise JambaError(f"token ids must lie in 0..{self.config.vocab_size - 1}")
         with torch.inference_mode():
-            return self(ids).float()
+            return self(ids.to(self.place.device)).float()
 
 
 def initialise(model: Jamba, seed: int) -> None:

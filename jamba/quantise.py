@@ -38,7 +38,7 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.register_buffer("weight", torch.empty_like(linear.weight, dtype=torch.int8))
-        self.register_buffer("scale", linear.weight.new_empty(linear.out_features))
+        self.register_buffer("scale", _scales(linear.weight))
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,14 +55,23 @@ class Int8Embedding(nn.Module):
     def __init__(self, embedding: nn.Embedding) -> None:
         super().__init__()
         self.register_buffer("weight", torch.empty_like(embedding.weight, dtype=torch.int8))
-        self.register_buffer("scale", embedding.weight.new_empty(len(embedding.weight)))
+        self.register_buffer("scale", _scales(embedding.weight))
+        self.dtype = embedding.weight.dtype
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.weight[ids] * self.scale[ids][..., None]
+        return (self.weight[ids] * self.scale[ids][..., None]).to(self.dtype)
+
+
+def _scales(weight: Tensor) -> Tensor:
+    return torch.empty(len(weight), dtype=torch.float32, device=weight.device)
 
 
 def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """x (..., K) times the transpose of an int8 matrix (R, K) with its scales (R,): (..., R)."""
+    if x.is_cuda:
+        from jamba.kernels import triton_products
+
+        return triton_products.int8_product(x, weight, scale)
     rows = max(1, BLOCK // weight.shape[1])
     return torch.cat([F.linear(x, block.to(x.dtype)) for block in weight.split(rows)], -1) * scale
 

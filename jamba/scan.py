@@ -29,6 +29,10 @@ def selective_scan(
 
         y, final = SelectiveScan.apply(*inputs, reset)
         return y, final
+    if x.is_cuda:
+        from jamba.kernels import triton_scan
+
+        return triton_scan.scan(x, dt, A, B, C, D, state, reset)
     return _scan_cpu(x, dt, A, B, C, D, state, reset)
 
 

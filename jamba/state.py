@@ -18,14 +18,27 @@ def room_for(tokens: int) -> int:
     return FIRST_CAPACITY << max(0, math.ceil(math.log2(tokens / FIRST_CAPACITY)))
 
 
-def state_bytes(config: JambaConfig, tokens: int) -> int:
-    """Memory of a state after so many tokens, at least one."""
+def state_bytes(config: JambaConfig, tokens: int, dtype: torch.dtype = torch.float32) -> int:
+    """Memory of a state after so many tokens, at least one, of a model in `dtype`."""
     layers = range(config.num_hidden_layers)
     attention = sum(config.is_attention(layer) for layer in layers)
     token = 2 * config.num_key_value_heads * config.head_size
-    mamba = config.inner_size * (config.mamba_d_conv - 1 + config.mamba_d_state)
-    values = attention * token * room_for(tokens) + (len(layers) - attention) * mamba
-    return 4 * values  # float32
+    mamba = len(layers) - attention
+    inputs = mamba * config.inner_size * (config.mamba_d_conv - 1)
+    scans = mamba * config.inner_size * config.mamba_d_state
+    values = attention * token * room_for(tokens) + inputs
+    return int(dtype.itemsize * values + torch.float32.itemsize * scans)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model and its states lie, and the type of all but the states of scans."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+CPU = Place(torch.device("cpu"), torch.float32)
 
 
 @dataclass(slots=True)
@@ -47,14 +60,16 @@ class AttentionState:
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add those of new tokens (B, KV, T, head size); returns those of all tokens."""
         end = self.length + keys.shape[2]
-        if end > self.keys.shape[2]:
-            self._grow(end)
+        self.reserve(end)
         self.keys[:, :, self.length : end] = keys
         self.values[:, :, self.length : end] = values
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
-    def _grow(self, needed: int) -> None:
+    def reserve(self, needed: int) -> None:
+        """Make room for so many tokens in all."""
+        if needed <= self.keys.shape[2]:
+            return
         capacity = room_for(needed)
         for name in ("keys", "values"):
             old = getattr(self, name)
@@ -72,36 +87,46 @@ class SequenceState:
 
     @classmethod
     def fresh(
-        cls, config: JambaConfig, batch: int = 1, capacity: int = FIRST_CAPACITY
+        cls,
+        config: JambaConfig,
+        batch: int = 1,
+        capacity: int = FIRST_CAPACITY,
+        where: Place = CPU,
     ) -> "SequenceState":
         """The state before the first token: all zero, with room for `capacity` tokens."""
         layers = range(config.num_hidden_layers)
-        return cls([_fresh_layer(config, i, batch, capacity) for i in layers])
+        return cls([_fresh_layer(config, i, batch, capacity, where) for i in layers])
 
     def kv(self, since: int) -> Tensors:
-        """A copy of keys, values of each attention layer, of the tokens from `since` on."""
+        """A copy in main memory of each attention layer's keys, values from token `since` on."""
         attention = [layer for layer in self.layers if isinstance(layer, AttentionState)]
         if any(layer.length != self.length for layer in attention):
             raise AssertionError("an attention layer has seen another number of tokens")
         span = slice(since, self.length)
-        return tuple(t[:, :, span].clone() for a in attention for t in (a.keys, a.values))
+        return tuple(_copy(t[:, :, span]) for a in attention for t in (a.keys, a.values))
 
     def recurrent(self) -> Tensors:
-        """A copy of window, ssm of each Mamba layer."""
+        """A copy in main memory of window, ssm of each Mamba layer."""
         mamba = [layer for layer in self.layers if isinstance(layer, MambaState)]
-        return tuple(tensor.clone() for m in mamba for tensor in (m.window, m.ssm))
+        return tuple(_copy(tensor) for m in mamba for tensor in (m.window, m.ssm))
 
     @classmethod
     def restored(
-        cls, config: JambaConfig, edges: Sequence[Tensors], recurrent: Tensors, length: int
+        cls,
+        config: JambaConfig,
+        edges: Sequence[Tensors],
+        recurrent: Tensors,
+        length: int,
+        where: Place = CPU,
     ) -> "SequenceState":
         """A private state after `length` tokens, from `kv` of all its edges and `recurrent`."""
-        state = cls.fresh(config, capacity=room_for(length + 1))
+        state = cls.fresh(config, capacity=room_for(length + 1), where=where)
         kv = 0
         mamba = iter(recurrent)
         for layer in state.layers:
             if isinstance(layer, MambaState):
-                layer.window, layer.ssm = next(mamba).clone(), next(mamba).clone()
+                layer.window.copy_(next(mamba))
+                layer.ssm.copy_(next(mamba))
                 continue
             for edge in edges:
                 layer.append(edge[kv], edge[kv + 1])
@@ -113,12 +138,19 @@ class SequenceState:
 
 
 def _fresh_layer(
-    config: JambaConfig, layer: int, batch: int, capacity: int
+    config: JambaConfig, layer: int, batch: int, capacity: int, where: Place
 ) -> MambaState | AttentionState:
+    def zeros(*shape: int, dtype: torch.dtype = where.dtype) -> Tensor:
+        return torch.zeros(batch, *shape, dtype=dtype, device=where.device)
+
     if config.is_attention(layer):
-        shape = (batch, config.num_key_value_heads, capacity, config.head_size)
-        return AttentionState(torch.zeros(shape), torch.zeros(shape))
+        shape = (config.num_key_value_heads, capacity, config.head_size)
+        return AttentionState(zeros(*shape), zeros(*shape))
     return MambaState(
-        window=torch.zeros(batch, config.mamba_d_conv - 1, config.inner_size),
-        ssm=torch.zeros(batch, config.inner_size, config.mamba_d_state),
+        window=zeros(config.mamba_d_conv - 1, config.inner_size),
+        ssm=zeros(config.inner_size, config.mamba_d_state, dtype=torch.float32),
     )
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -109,12 +109,18 @@ def learning_rate_factor(done: float, warmup: float) -> float:
 
 
 def token_losses(model: Jamba, batch: Rows) -> tuple[Tensor, Tensor]:
-    """The loss (B, T - 1) of predicting each token after the first, and the tokens' weights."""
-    ids = torch.from_numpy(batch.ids)
-    hidden = model.hidden(ids, reset=torch.from_numpy(batch.reset))[:, :-1]
-    logits = model.head(hidden)  # (B, T - 1, V)
-    losses = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-    return losses, torch.from_numpy(batch.weights)[:, 1:]
+    """The loss (B, T - 1) of predicting each token after the first, and the tokens' weights.
+
+    A GPU multiplies in bfloat16; weights, states of scans and losses are float32 everywhere.
+    """
+    device = model.place.device
+    ids, reset, weights = (
+        torch.from_numpy(array).to(device) for array in (batch.ids, batch.reset, batch.weights)
+    )
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits = model.head(model.hidden(ids, reset=reset)[:, :-1])  # (B, T - 1, V)
+    losses = F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+    return losses, weights[:, 1:]
 
 
 def token_loss(model: Jamba, batch: Rows) -> Tensor:

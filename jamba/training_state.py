@@ -112,7 +112,8 @@ def load_state(
             for key in moments:
                 moment, name = key.split(".", 1)
                 owner = _owner(parameters[name], optimizers)
-                owner.state[parameters[name]][moment] = file.get_tensor(key)
+                value = file.get_tensor(key).to(parameters[name].device)
+                owner.state[parameters[name]][moment] = value
             return [Point(**point) for point in json.loads(described["history"])]
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise JambaError(f"{path}: cannot go on from this training state ({error})") from error

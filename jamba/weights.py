@@ -14,13 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from jamba.config import JambaConfig, JambaError, Quantisation, load_config
+from jamba.experts import MixtureOfExperts
 from jamba.memory import check_memory
 from jamba.model import Jamba
 from jamba.quantise import Int8Embedding, Int8Linear, prepare, quantise
+from jamba.state import CPU, Place
 
 SINGLE = "model.safetensors"
 SHARDED = "model.safetensors.index.json"
 EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
+EXACT = ("A_log", "D")  # float32 in every model: they go through the exponentials of the scan
 SHOWN = 5  # tensor names in an error message
 
 
@@ -32,40 +35,43 @@ def load_model(
 ) -> Jamba:
     """Load a folder with config.json and safetensors, ready to answer (evaluation, no gradients).
 
-    Float32 weights are mapped from the file, others converted one tensor at a time; matrices that
-    `quantisation` names are turned into int8 as they are read. Raises JambaError where the
-    architecture is another one, memory does not suffice, a tensor is missing, unexpected,
-    misshapen or (where quantised) not finite, or this engine does not run the device or dtype.
+    On a CPU float32 weights are mapped from the file; others are converted one tensor at a time.
+    Matrices that `quantisation` names are turned into int8 as they are read. Raises JambaError
+    where the architecture is another one, memory does not suffice, a tensor is missing,
+    unexpected, misshapen or (where quantised) not finite, or this engine does not run the device
+    or dtype.
     """
-    folder = Path(path)
-    if torch.device(device).type != "cpu":
-        raise JambaError(f"device {device!r} is not supported yet; this engine runs on 'cpu'")
-    if dtype != torch.float32:
-        raise JambaError(
-            f"dtype {dtype} is not offered on a CPU: without special instructions its matrix "
-            "products are many times slower than those of float32; use torch.float32"
-        )
+    folder, place = Path(path), _place(device, dtype)
     config = load_config(folder)
     quantisation = Quantisation(quantisation)
-    check_memory(folder, config, quantisation)
+    check_memory(folder, config, quantisation, place)
     with torch.device("meta"):
-        model = Jamba(config)
+        model: Jamba = Jamba(config).to(dtype)
     _check_shapes(folder, model)
     prepare(model, quantisation)
     tensors: dict[str, Tensor] = {}
     for name, tensor in _read_tensors(folder):
-        tensors |= _held(model, name, tensor, quantisation)
+        tensors |= _held(model, name, tensor, quantisation, place)
     if config.tie_word_embeddings:
         _drop_spare_head(tensors, folder)
     model.load_state_dict(tensors, assign=True)
     model.requires_grad_(False).eval()
+    if place.device.type == "cuda":
+        for block in (m for m in model.modules() if isinstance(m, MixtureOfExperts)):
+            block.stack()
     return model
+
+
+def best_place() -> Place:
+    """Where models run best on this machine: a GPU, in bfloat16, or else the CPU, in float32."""
+    return Place(torch.device("cuda"), torch.bfloat16) if torch.cuda.is_available() else CPU
 
 
 def save_model(model: Jamba, folder: Path) -> None:
     """Write config.json and model.safetensors, each complete or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    state = model.state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     partial = folder / f"{SINGLE}.partial"
     save_file(tensors, partial, metadata={"format": "pt"})
     _publish(partial, folder / SINGLE)
@@ -79,8 +85,25 @@ def fingerprint(model: Jamba) -> str:
     digest = sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().numpy().data)
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _place(device: str, dtype: torch.dtype) -> Place:
+    """Raises JambaError where this machine or this engine does not have it."""
+    place = Place(torch.device(device), dtype)
+    if place.device.type not in ("cpu", "cuda"):
+        raise JambaError(f"device {device!r} is not supported; this engine runs on 'cpu' or 'cuda'")
+    if place.device.type == "cpu" and dtype != torch.float32:
+        raise JambaError(
+            f"dtype {dtype} is not offered on a CPU: without special instructions its matrix "
+            "products are many times slower than those of float32; use torch.float32"
+        )
+    if place.device.type == "cuda" and not torch.cuda.is_available():
+        raise JambaError(f"device {device!r}: torch {torch.__version__} finds no GPU; use 'cpu'")
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise JambaError(f"dtype {dtype} is not offered; use torch.float32 or torch.bfloat16")
+    return place
 
 
 def _publish(partial: Path, final: Path) -> None:
@@ -108,16 +131,19 @@ def _opened(shard: Path) -> Iterator[Any]:
         raise JambaError(f"{shard}: not readable as safetensors ({error})") from error
 
 
-def _held(model: Jamba, name: str, tensor: Tensor, quantisation: Quantisation) -> dict[str, Tensor]:
+def _held(
+    model: Jamba, name: str, tensor: Tensor, quantisation: Quantisation, place: Place
+) -> dict[str, Tensor]:
     """What the model keeps of one tensor of the checkpoint, under the names of its state."""
     owner, _, kind = name.rpartition(".")
     module = model.get_submodule(EMBEDDING if _is_spare_head(model.config, name) else owner)
     if kind == "weight" and isinstance(module, Int8Linear | Int8Embedding):
-        weight, scale = quantise(tensor, name)
+        weight, scale = quantise(tensor.to(place.device), name)
         return {name: weight, f"{owner}.scale": scale}
     # A view would keep its whole file in memory, of which int8 needs nothing more.
-    is_mapped = quantisation is not Quantisation.NONE and tensor.dtype == torch.float32
-    return {name: tensor.clone() if is_mapped else tensor.float()}
+    is_view = quantisation is not Quantisation.NONE and place == CPU
+    dtype = torch.float32 if kind in EXACT else place.dtype
+    return {name: tensor.to(place.device, dtype, copy=is_view)}
 
 
 def _shards(folder: Path) -> dict[Path, list[str] | None]:

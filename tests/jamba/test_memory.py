@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from jamba.config import JambaConfig, JambaError, Quantisation
-from jamba.memory import estimate
+from jamba.memory import CHUNK, estimate
 from jamba.model import Jamba, initialise
 from jamba.weights import load_model
 from tests.jamba.random_models import HYBRID, VOCABULARY
@@ -27,7 +27,7 @@ def test_weights_are_counted_exactly(hybrid, kind):
 
 
 def test_a_longer_sequence_takes_more_and_a_longer_chunk_too(model):
-    short, long = estimate(model.config), estimate(model.config, tokens=2**14, chunk=1024)
+    short, long = estimate(model.config), estimate(model.config, tokens=2**14, chunk=2 * CHUNK)
     assert short.weights == long.weights
     assert long.state > 10 * short.state
     assert long.chunk == 2 * short.chunk
