@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from threading import Condition, Thread
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from jamba.config import JambaError
 from jamba.decode import Array, Decoder
+from jamba.load import Load, Totals
 from jamba.model import Jamba
 from jamba.sampling import Chosen, SamplingParams, choose
 from jamba.scheduler import Batch, Limits, Scheduler
@@ -21,6 +23,9 @@ from jamba.sequence import FinishReason, Request
 from jamba.snapshots import MissReason, SnapshotStore
 from jamba.state import SequenceState, state_bytes
 from jamba.weights import fingerprint
+
+if TYPE_CHECKING:
+    from jamba.graph_decode import GraphDecoder
 
 NOTHING = SamplingParams(max_tokens=1, allowed=lambda made: ())  # ends when the prompt is read
 PROGRESS_S = 0.2
@@ -58,16 +63,20 @@ class Engine:
         self.model = model
         self.snapshots = snapshots
         self._limits = limits
-        self._decoder = Decoder(model)
+        self._decoder = _decoder(model)
         self._fingerprint = "" if snapshots is None else fingerprint(model)
-        self._scheduler = Scheduler(limits, partial(state_bytes, model.config))
+        cost = partial(state_bytes, model.config, dtype=model.place.dtype)
+        self._scheduler = Scheduler(limits, cost)
         self._numbers = count()
         self._is_closed = False
         self._changed = Condition()  # guards the scheduler
         self._stored: SimpleQueue[bool] = SimpleQueue()  # that a snapshot was; False at the end
+        self._fetches: SimpleQueue[Request | None] = SimpleQueue()  # whose states to look for
+        self._totals = Totals()
         self._threads = [
             Thread(target=self._run, name="jamba-engine", daemon=True),
             Thread(target=self._save, name="jamba-snapshots", daemon=True),
+            Thread(target=self._fetch, name="jamba-fetch", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -109,8 +118,11 @@ class Engine:
         with self._changed:
             if self._is_closed:
                 raise JambaError("the engine is closed")
-            self._scheduler.add(request)
+            is_held = self.snapshots is not None and self.snapshots.is_on_disk
+            self._scheduler.add(request, is_held)
             self._changed.notify()
+        if is_held:
+            self._fetches.put(request)
         return request
 
     def stream(self, request: Request) -> Iterator[int]:
@@ -166,6 +178,12 @@ class Engine:
         """
         request.finish(reason)
 
+    @property
+    def load(self) -> Load:
+        """How much there is to do and was done."""
+        with self._changed:
+            return Load(*self._scheduler.counts, replace(self._totals))
+
     def close(self) -> None:
         """Cancel what is open, write what is not on disk yet, end; safe to call twice."""
         with self._changed:
@@ -174,6 +192,7 @@ class Engine:
                 request.finish(FinishReason.CANCELLED)
             self._changed.notify()
         self._stored.put(False)
+        self._fetches.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -265,25 +284,30 @@ class Engine:
         if begin < len(request.prompt):
             boundary = next(end for end in request.boundaries if end > begin)
             end = min(boundary, begin + self._limits.chunk)
-            hidden = self.model.hidden(_row(request.prompt[begin:end]), state)
+            row = torch.tensor([request.prompt[begin:end]], device=self.model.place.device)
+            hidden = self.model.hidden(row, state)  # (1, end - begin, H)
+            self._totals.prompt += end - begin
             request.read = end
             if end == boundary:
                 logits = self.model.head(hidden[0, -1])
                 self._put(request, state, logits)
         if logits is None or request.read < request.length:
             return {}
-        return {request: logits.numpy()}
+        return {request: _array(logits)}
 
     def _restore(self, request: Request) -> Tensor | None:
         """Give a request its state, from a snapshot if there is one, with the logits after it."""
         if self.snapshots is None:
             request.metrics.miss_reason = MissReason.OFF
-            request.state = SequenceState.fresh(self.model.config)
+            request.state = SequenceState.fresh(self.model.config, where=self.model.place)
             return None
-        config = self.model.config
-        found = self.snapshots.find(self._fingerprint, config, request.prompt, request.boundaries)
-        request.state = found.state or SequenceState.fresh(config)
+        config, place = self.model.config, self.model.place
+        found = self.snapshots.find(
+            self._fingerprint, config, request.prompt, request.boundaries, place
+        )
+        request.state = found.state or SequenceState.fresh(config, where=place)
         request.read = request.state.length
+        self._totals.cached += request.read
         metrics = request.metrics
         if not metrics.preemptions:
             metrics.cached_tokens = request.read
@@ -292,6 +316,7 @@ class Engine:
 
     def _put(self, request: Request, state: SequenceState, logits: Tensor) -> None:
         if self.snapshots is not None:
+            logits = logits.float().cpu()
             self.snapshots.put(
                 self._fingerprint, request.prompt, state, logits, request.tags, request.asked_at
             )
@@ -310,6 +335,7 @@ class Engine:
         return chosen
 
     def _finish(self, chosen: dict[Request, Chosen | None]) -> None:
+        self._totals.written += len(chosen)
         with self._changed:
             self._scheduler.finish(chosen)
 
@@ -327,6 +353,27 @@ class Engine:
             if self.snapshots is not None:
                 self.snapshots.flush()
 
+    def _fetch(self) -> None:
+        """Read states from files, in a thread in which nobody waits for a token."""
+        while (request := self._fetches.get()) is not None:
+            try:
+                if self.snapshots is not None and not request.is_stopped:
+                    self.snapshots.fetch(self._fingerprint, request.prompt, request.boundaries)
+            except Exception as error:
+                request.fail(error)
+            with self._changed:
+                self._scheduler.release(request)
+                self._changed.notify()
 
-def _row(tokens: Sequence[int]) -> Tensor:
-    return torch.tensor([tokens], dtype=torch.int64)  # (1, T)
+
+def _decoder(model: Jamba) -> "Decoder | GraphDecoder":
+    if model.place.device.type == "cpu":
+        return Decoder(model)
+    from jamba.graph_decode import GraphDecoder
+
+    return GraphDecoder(model)
+
+
+def _array(logits: Tensor) -> Array:
+    array: Array = logits.float().cpu().numpy()
+    return array

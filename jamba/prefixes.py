@@ -47,6 +47,7 @@ class Node:
     below: dict[bytes, "Node"] = field(default_factory=dict)  # by the tokens of their edges
     hits: int = 0
     used_at: int = 0
+    is_from_disk: bool = False  # read from a file, and not yet gone on from
     edge_bytes: int = field(init=False)  # memory that goes with the edge
     state_bytes: int = 0  # memory that goes when the state goes
 

@@ -56,11 +56,15 @@ class Scheduler:
         self._limits, self._cost = limits, cost
         self._waiting: list[Request] = []  # both in the order of arrival
         self._running: list[Request] = []
+        self._held: set[Request] = set()  # of the waiting, until their states are fetched
         self._turns: dict[str, int] = {}  # user -> the step in which a prompt of theirs was read
         self._steps = 0
 
-    def add(self, request: Request) -> None:
-        """Let a request in. Raises QueueFull, and JambaError where its prompt can never fit."""
+    def add(self, request: Request, is_held: bool = False) -> None:
+        """Let a request in; one that is held waits for its `release` as well as for its turn.
+
+        Raises QueueFull, and JambaError where its prompt can never fit.
+        """
         self._drop_stopped()
         if len(self._waiting) >= self._limits.waiting:
             raise QueueFull(
@@ -73,6 +77,12 @@ class Scheduler:
                 f"the limit is state_bytes = {self._limits.state_bytes}"
             )
         self._waiting.append(request)
+        if is_held:
+            self._held.add(request)
+
+    def release(self, request: Request) -> None:
+        """Let a request that was held take its turn."""
+        self._held.discard(request)
 
     def next(self) -> Batch:
         """The next step; empty where there is nothing to do."""
@@ -96,6 +106,11 @@ class Scheduler:
         self._drop_stopped()
 
     @property
+    def counts(self) -> tuple[int, int]:
+        """How many run and how many wait."""
+        return len(self._running), len(self._waiting)
+
+    @property
     def requests(self) -> tuple[Request, ...]:
         """All that run and all that wait."""
         return *self._running, *self._waiting
@@ -110,6 +125,7 @@ class Scheduler:
                 request.state = None
         self._running = [each for each in self._running if not each.is_stopped]
         self._waiting = [each for each in self._waiting if not each.is_stopped]
+        self._held.intersection_update(self._waiting)
         here = {request.user for request in (*self._running, *self._waiting)}
         self._turns = {user: step for user, step in self._turns.items() if user in here}
 
@@ -125,9 +141,9 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Let the waiting in while there is room: first those whose user runs least."""
-        while self._waiting:
+        while ready := [request for request in self._waiting if request not in self._held]:
             runs = Counter(request.user for request in self._running)
-            first = min(self._waiting, key=lambda r: (runs[r.user], *self._turn(r)))
+            first = min(ready, key=lambda r: (runs[r.user], *self._turn(r)))
             victims = self._victims(first)
             if victims is None:
                 return

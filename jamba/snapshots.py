@@ -5,7 +5,7 @@ half a state.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,7 +18,7 @@ from torch import Tensor
 from jamba.config import JambaConfig
 from jamba.disk import MAX_BYTES, SnapshotFolder
 from jamba.prefixes import TOKEN_BYTES, Node, as_bytes, names
-from jamba.state import SequenceState
+from jamba.state import CPU, Place, SequenceState
 
 REMEMBERED = 10_000  # names of dropped prefixes, kept to say why a lookup missed
 
@@ -85,6 +85,11 @@ class SnapshotStore:
         self._dropped: OrderedDict[bytes, MissReason] = OrderedDict()
 
     @property
+    def is_on_disk(self) -> bool:
+        """Whether there is a folder to fetch from."""
+        return self._folder is not None
+
+    @property
     def now(self) -> int:
         """The store's clock."""
         return self._clock
@@ -105,30 +110,76 @@ class SnapshotStore:
         config: JambaConfig,
         prompt: Sequence[int],
         boundaries: Sequence[int],
+        where: Place = CPU,
     ) -> Found:
-        """The state after the longest stored beginning of `prompt`; `boundaries` are ascending."""
+        """The state after the longest beginning of `prompt` in memory; `boundaries` are ascending.
+
+        What only the folder has is brought into memory by `fetch`, beforehand.
+        """
         tokens = as_bytes(prompt)
         with self._lock:
             self._clock += 1
             known = list(self._root(fingerprint).beginnings(tokens))
             matched = max(map(_end, known))
-            best = max((n for n in known if n.recurrent is not None), key=_end, default=None)
-            start = 0 if best is None else best.end
-            read = self._read(fingerprint, tokens, [end for end in boundaries if end > start])
-            best, source = (best, "memory") if read is None else (read, "disk")
+            best = _deepest(known)
             start = 0 if best is None else best.end
             reason = self._reason(fingerprint, tokens, boundaries, start)
-            self._count(len(prompt), max(matched, start), start, reason)
+            self._count(len(prompt), matched, start, reason)
             if best is None or best.recurrent is None:
                 return Found(miss_reason=reason)
             for node in best.path():
                 node.used_at = self._clock
             best.hits += 1
+            source = "disk" if best.is_from_disk else "memory"
+            best.is_from_disk = False
             edges = [node.kv for node in best.path()]
-            state = SequenceState.restored(config, edges, best.recurrent, start)
+            state = SequenceState.restored(config, edges, best.recurrent, start, where)
             found = Found(state, best.logits, source, reason)
             self._shrink(best)
             return found
+
+    def fetch(self, fingerprint: str, prompt: Sequence[int], boundaries: Sequence[int]) -> None:
+        """Bring the longest beginning of `prompt` that only the folder has into memory.
+
+        Slow: not for a thread that makes tokens. `boundaries` are ascending.
+        """
+        if self._folder is None:
+            return
+        tokens = as_bytes(prompt)
+        with self._lock:
+            asked_at = self._clock
+            known = self._known(fingerprint, tokens)
+            best = _deepest(known.values())
+        start = 0 if best is None else best.end
+        named = names(fingerprint, tokens, [end for end in boundaries if end > start])
+        for name in reversed(named.values()):
+            if chain := self._folder.chain(fingerprint, name, tokens, known):
+                self._take_in(fingerprint, tokens, chain, asked_at)
+                return
+
+    def _take_in(
+        self, fingerprint: str, tokens: bytes, chain: list[tuple[Node, bytes]], asked_at: int
+    ) -> None:
+        """Hang what was read from files into the tree, if what it hangs on is still there.
+
+        A state that alone exceeds the budget stays until it was gone on from, or others come.
+        """
+        with self._lock:
+            tags = frozenset[str]().union(*(node.tags for node, _ in chain))
+            if any(self._forgotten_at.get(tag, 0) > asked_at for tag in tags):
+                return
+            known = self._known(fingerprint, tokens)
+            if chain[0][0].name not in known and chain[0][1] not in known:
+                return
+            for node, above in chain:
+                if node.name not in known:
+                    known[node.name] = self._hang(node, known[above])
+                elif known[node.name].recurrent is None:  # only its state had been evicted
+                    self._refill(known[node.name], node)
+            deepest = known[chain[-1][0].name]
+            deepest.is_from_disk = True
+            if deepest.total_bytes <= self.max_bytes:
+                self._shrink(deepest)
 
     def put(
         self,
@@ -239,21 +290,9 @@ class SnapshotStore:
                 return self._dropped[name]
         return MissReason.NEW if named else None
 
-    def _read(self, fingerprint: str, tokens: bytes, ends: Sequence[int]) -> Node | None:
-        """The deepest of these prefixes that the folder has whole, hung into the tree."""
-        if self._folder is None:
-            return None
-        known = {node.name: node for node in self._root(fingerprint).beginnings(tokens)}
-        for name in reversed(names(fingerprint, tokens, ends).values()):
-            chain = self._folder.chain(fingerprint, name, tokens, known)
-            for node, above in chain or ():
-                if node.name in known:  # only its state had been evicted
-                    self._refill(known[node.name], node)
-                else:
-                    known[node.name] = self._hang(node, known[above])
-            if chain:
-                return known[name]
-        return None
+    def _known(self, fingerprint: str, tokens: bytes) -> dict[bytes, Node]:
+        """The nodes that `tokens` begin with, by name."""
+        return {node.name: node for node in self._root(fingerprint).beginnings(tokens)}
 
     def _refill(self, node: Node, read: Node) -> None:
         if read.recurrent is None or read.logits is None:
@@ -316,6 +355,11 @@ class SnapshotStore:
         self._dropped[name] = reason
         if len(self._dropped) > REMEMBERED:
             self._dropped.popitem(last=False)
+
+
+def _deepest(nodes: Iterable[Node]) -> Node | None:
+    """The longest prefix with a state, if any."""
+    return max((n for n in nodes if n.recurrent is not None), key=_end, default=None)
 
 
 def _end(node: Node) -> int:

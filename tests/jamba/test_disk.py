@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from jamba.disk import SnapshotFolder
 from jamba.engine import Engine
+from jamba.prefixes import as_bytes
 from jamba.sampling import SamplingParams
 from jamba.snapshots import SnapshotStore
 
@@ -58,6 +62,76 @@ def test_what_was_read_is_in_memory_afterwards(model, ask, expected, tmp_path):
             request = engine.submit(PROMPT, GREEDY, boundaries=[10, 20, 30])
             assert list(engine.stream(request)) == expected
             assert request.metrics.restored_from == source
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """Reading files begins at once and ends when the second event is set."""
+    begun, goes_on = Event(), Event()
+    read = SnapshotFolder.chain
+
+    def wait(*arguments):
+        begun.set()
+        assert goes_on.wait(60)
+        return read(*arguments)
+
+    monkeypatch.setattr(SnapshotFolder, "chain", wait)
+    yield begun, goes_on
+    goes_on.set()
+
+
+def test_streams_go_on_while_a_state_is_read_from_its_file(
+    ask, model, expected, slow_disk, tmp_path
+):
+    begun, goes_on = slow_disk
+    goes_on.set()
+    ask()
+    goes_on.clear()
+    store = SnapshotStore(folder=tmp_path)
+    with Engine(model, store) as engine:
+        restored = engine.submit(PROMPT, GREEDY, boundaries=[10, 20, 30])
+        assert begun.wait(60)
+        assert engine.load.waiting == 1
+        assert len(store) == 0  # which answers meanwhile
+        goes_on.set()
+        assert list(engine.stream(restored)) == expected
+        assert restored.metrics.restored_from == "disk"
+        stream = engine.stream(engine.submit([5, 6, 7], replace(GREEDY, max_tokens=200)))
+        next(stream)
+        goes_on.clear()
+        held = engine.submit([*PROMPT[:30], 9], GREEDY, boundaries=[10, 20, 30])
+        assert len(list(stream)) == 199
+        assert not held.is_stopped
+        engine.cancel(held)
+        goes_on.set()
+        assert list(engine.stream(held)) == []
+        assert engine.load.running == 0
+
+
+def test_what_is_forgotten_while_it_is_read_stays_away(ask, model, expected, slow_disk, tmp_path):
+    begun, goes_on = slow_disk
+    goes_on.set()
+    ask(tags=["doc"])
+    begun.clear()
+    goes_on.clear()
+    store = SnapshotStore(folder=tmp_path)
+    read = SnapshotFolder._load
+    with Engine(model, store) as engine:
+        request = engine.submit(PROMPT, GREEDY, boundaries=[10, 20, 30])
+        assert begun.wait(60)
+        SnapshotFolder._load = lambda self, *found: loaded[found[1]]  # as if read before
+        loaded = {}
+        try:
+            folder = SnapshotFolder(tmp_path)
+            for path in files(tmp_path):
+                name = bytes.fromhex(path.stem)
+                loaded[name] = read(folder, engine._fingerprint, name, as_bytes(PROMPT))
+            assert store.forget("doc") == 4
+            goes_on.set()
+            assert list(engine.stream(request)) == expected
+        finally:
+            SnapshotFolder._load = read
+        assert request.metrics.cached_tokens == 0
 
 
 def test_a_state_evicted_from_memory_comes_back_from_its_file(model, expected, tmp_path):
