@@ -115,7 +115,9 @@ def test_a_finished_run_goes_on_with_more_steps(trained, data):
 
 def test_a_missing_text_is_named(data, tmp_path):
     recipe = json.loads((data / "recipe.json").read_text())
-    (tmp_path / "recipe.json").write_text(json.dumps({**recipe, "texts": ["absent.txt"]}))
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({**recipe, "questions": [], "texts": ["absent.txt"]})
+    )
     result = train(tmp_path, tmp_path / "out")
     assert isinstance(result.exception, TrainingDataError)
     assert "absent.txt" in str(result.exception)
