@@ -50,6 +50,21 @@ class PromptLayout:
         """Tokens and snapshot boundaries of a reading that fits."""
         return self.tokenizer.encode_parts(self._parts(reading))
 
+    def question_tokens(self, reading: Reading) -> int:
+        """How many tokens stand behind the last passage."""
+        prompt = self.prompt(reading)
+        return len(prompt.ids) - max(prompt.boundaries, default=0)
+
+    def lead(self, reading: Reading) -> str:
+        """What stands between the prompt and the first word of an answer: a space, or nothing.
+
+        None follows white space, nor does one where the tokenizer puts one before every text.
+        """
+        encode = self.tokenizer.encode
+        spaced = encode(" a")
+        has_own = encode("a a")[-len(spaced) :] != spaced
+        return "" if has_own or self._parts(reading)[-1].text[-1:].isspace() else " "
+
     def passage_tokens(self, reading: Reading) -> "Iterator[list[TextToken]]":
         """The prompt's own tokens of each passage's text, placed by that text's characters.
 

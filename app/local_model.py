@@ -1,13 +1,14 @@
 """A Jamba checkpoint in a folder, read by our own engine with its cache of states."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from app.layout import PromptLayout
+from app.model_spans import ModelSpans, SpanFinder, cache_use
 from app.model_types import Finished, ModelBusy, ModelError, PromptError, Token, Writing, Written
 from app.prompt import Reading
 from app.types import CacheUse
@@ -15,9 +16,10 @@ from jamba.config import Quantisation
 
 if TYPE_CHECKING:
     from jamba.engine import Kept
-    from jamba.sampling import Chosen
+    from jamba.sampling import Chosen, SamplingParams
     from jamba.sequence import Request
 
+T = TypeVar("T")
 CANCEL_SECONDS = 0.05  # how soon the end of a request is noticed
 TURN_ENDS = ("\nQuestion:", "\n\n\n")  # where a model without a template begins to go on by itself
 
@@ -54,6 +56,10 @@ class LocalModel:
         self._answer_tokens = answer_tokens
         self._snapshots = jamba.SnapshotStore(snapshot_bytes, snapshot_folder)
         self._engine = jamba.Engine(model, snapshots=self._snapshots)
+        ends = {*self._tokenizer.eos_ids, *model.config.eos_token_ids}
+        if not self._tokenizer.has_template:
+            ends.update(self._tokenizer.encode("\n")[-1:])
+        self._finder = SpanFinder(self._tokenizer, self._layout, frozenset(ends))
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended and what the cache saved."""
@@ -71,14 +77,36 @@ class LocalModel:
         Users take turns. Raises ModelBusy, and PromptError where the prompt or an option is not
         for this model.
         """
-        ids, boundaries, tags = self._laid_out(prompt)
-        request = self._submit(ids, how, boundaries, tags, user)
-        if cancel is not None:
-            self._cancel_with(cancel, request)
+        request = self._asking(prompt, cancel, user)(self._params(how))
         stop = how.stop
         if not isinstance(prompt, str) and not self._tokenizer.has_template:
             stop = (*stop, *TURN_ENDS)
         return self._pieces(request, stop)
+
+    def find_spans(self, reading: Reading, cancel: Flag | None = None) -> ModelSpans | None:
+        """The literal spans that it would answer with, the best first; None if it was cancelled.
+
+        Spans count passages as the reading does. Raises as `write` does.
+        """
+        packed = self._layout.packed(reading)
+        found = _unless_cancelled(lambda: self._finder.find(packed, self._asking(packed, cancel)))
+        places = iter(enumerate(reading.passages))
+        numbers = [next(n for n, each in places if each is kept) for kept in packed.passages]
+        return found and replace(
+            found, spans=tuple(replace(s, passage=numbers[s.passage]) for s in found.spans)
+        )
+
+    def weigh_texts(
+        self, reading: Reading, texts: Sequence[str], cancel: Flag | None = None
+    ) -> tuple[list[float | None], CacheUse] | None:
+        """Its log odds that each of some texts answers, rather than that nothing does.
+
+        None for a text that it cannot write; None for all if it was cancelled.
+        """
+        packed = self._layout.packed(reading)
+        return _unless_cancelled(
+            lambda: self._finder.weigh(packed, texts, self._asking(packed, cancel))
+        )
 
     def keep(
         self, reading: Reading, on_progress: Callable[[int, int], None] | None = None
@@ -108,19 +136,11 @@ class LocalModel:
             raise PromptError(str(error)) from None
         return kept
 
-    def _submit(
-        self,
-        ids: tuple[int, ...],
-        how: Writing,
-        boundaries: tuple[int, ...],
-        tags: tuple[str, ...],
-        user: str,
-    ) -> "Request":
+    def _params(self, how: Writing) -> "SamplingParams":
         import jamba
-        from jamba.scheduler import QueueFull
 
         try:
-            params = jamba.SamplingParams(
+            params: SamplingParams = jamba.SamplingParams(
                 max_tokens=how.max_tokens or self._answer_tokens,
                 temperature=how.temperature,
                 top_p=how.top_p,
@@ -132,14 +152,33 @@ class LocalModel:
                 stop_ids=(*self._tokenizer.eos_ids, *how.stop_ids),
                 logprobs=how.logprobs,
             )
-            request: Request = self._engine.submit(
-                ids, params, boundaries=boundaries, tags=tags, user=user
-            )
-            return request
-        except QueueFull as error:
-            raise ModelBusy(f"{self.name}: {error}") from None
+            return params
         except jamba.JambaError as error:
             raise PromptError(str(error)) from None
+
+    def _asking(
+        self, prompt: Reading | str, cancel: Flag | None = None, user: str = ""
+    ) -> "Callable[[SamplingParams], Request]":
+        """What submits the prompt, each time with other parameters; raises as `write` does."""
+        import jamba
+        from jamba.scheduler import QueueFull
+
+        ids, boundaries, tags = self._laid_out(prompt)
+
+        def submit(params: "SamplingParams") -> "Request":
+            try:
+                request: Request = self._engine.submit(
+                    ids, params, boundaries=boundaries, tags=tags, user=user
+                )
+            except QueueFull as error:
+                raise ModelBusy(f"{self.name}: {error}") from None
+            except jamba.JambaError as error:
+                raise PromptError(str(error)) from None
+            if cancel is not None:
+                self._cancel_with(cancel, request)
+            return request
+
+        return submit
 
     def _pieces(self, request: "Request", stop: tuple[str, ...]) -> Iterator[Written | Finished]:
         from jamba.text import stream_text
@@ -151,7 +190,8 @@ class LocalModel:
             done, is_stop = done + piece.tokens, piece.is_stop
             yield Written(piece.text, tuple(map(self._token, chosen)))
         end = None if is_stop else request.finish_reason
-        yield Finished(_cache_use(request.metrics), end == "cancelled", done, end == "length")
+        cache = cache_use(request.metrics, request.metrics.generated_tokens)
+        yield Finished(cache, end == "cancelled", done, end == "length")
 
     def _token(self, chosen: "Chosen") -> Token:
         def named(id: int, logprob: float) -> Token:
@@ -193,8 +233,10 @@ class LocalModel:
         return chat.ids, chat.boundaries, tuple(sorted(documents))
 
 
-def _cache_use(metrics: Any) -> CacheUse:
-    reason = None if metrics.miss_reason is None else str(metrics.miss_reason)
-    return CacheUse(
-        metrics.prompt_tokens, metrics.cached_tokens, str(metrics.restored_from), reason
-    )
+def _unless_cancelled(search: Callable[[], T]) -> T | None:
+    from jamba.span_search import SearchCancelled
+
+    try:
+        return search()
+    except SearchCancelled:
+        return None

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from app.followup import Turn
 from app.types import RetrievedPassage
 
+ABSTAIN = "The documents do not say."
 SYSTEM = (
     "Answer the question from the documents, briefly and in their words. "
-    "If they do not say, answer: The documents do not say."
+    f"If they do not say, answer: {ABSTAIN}"
 )
 
 

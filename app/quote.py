@@ -9,16 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from app.types import Citation, RetrievedPassage
 from app.words import is_content, numbers, stem, stems, words
 from retrieval.sentence_rank import SentenceEncoder
 from retrieval.sentences import sentence_spans
-from retrieval.types import Region
-
-if TYPE_CHECKING:
-    from retrieval.reader import ReadSpan
+from retrieval.types import ReadSpan, Region
 
 SURE = 8.0  # log odds of the reader beyond this count no further
 
@@ -28,7 +25,7 @@ class SpanReader(Protocol):
 
     def read(
         self, question: str, passages: Sequence[str], regions: Sequence[Region]
-    ) -> "list[ReadSpan | None]": ...
+    ) -> list[ReadSpan | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +170,7 @@ def signals(
     question: str,
     passages: Sequence[RetrievedPassage],
     sentences: Sequence[Region],
-    spans: "Sequence[ReadSpan | None]",
+    spans: Sequence[ReadSpan | None],
     encoder: SentenceEncoder,
 ) -> list[Signals]:
     """The signals of every sentence; `spans` are what the reader found in each."""
@@ -198,7 +195,7 @@ def signals(
     ]
 
 
-def _read(span: "ReadSpan | None") -> float:
+def _read(span: ReadSpan | None) -> float:
     return -SURE if span is None else max(-SURE, min(SURE, span.score))
 
 

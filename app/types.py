@@ -70,12 +70,16 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """How many prompt tokens were restored from a snapshot instead of read again."""
+    """How many prompt tokens were restored from a snapshot instead of read again.
+
+    What a model computed is the rest of the prompt and `written_tokens`, those it only weighed too.
+    """
 
     prompt_tokens: int
     cached_tokens: int
     restored_from: str  # "none" | "memory" | "disk"
     miss_reason: str | None = None
+    written_tokens: int | None = None  # where a local model says
 
 
 @dataclass(frozen=True, slots=True)

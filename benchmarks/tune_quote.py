@@ -25,11 +25,11 @@ from benchmarks.bench_retrieval import make_index
 from retrieval.encoder import Encoder, Progress, load_encoder
 from retrieval.evaluate import read_task
 from retrieval.index import Index
-from retrieval.reader import Reader, ReadSpan
+from retrieval.reader import Reader
 from retrieval.reader_eval import auroc
 from retrieval.segments import Vectors
 from retrieval.squad import Question, read_squad
-from retrieval.types import Region
+from retrieval.types import ReadSpan, Region
 
 SQUAD = Path("../shared/data/qa/squad_v1.1_subset.json")
 SPLITS = Path(__file__).parent / "splits.json"

@@ -14,10 +14,10 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as the prompt has it, and the ways of writing it where an answer begins."""
+    """A word as the prompt has it, and as it is written where an answer begins with it."""
 
     tokens: Tokens
-    first: tuple[Tokens, ...]  # none: no span begins with it
+    first: Tokens  # none: no span begins with it
     closes: bool = True  # whether a span may end with it
 
 
@@ -82,6 +82,6 @@ class LiteralSpans:
             return
         for word in self._words.allowed(at.state):
             state = self._words.step(at.state, word)
-            for tokens in (word.tokens,) if at.words else word.first:
-                if state is not None:
-                    yield tokens[0], _At(state, at.words + 1, tokens[1:], word.closes)
+            tokens = word.tokens if at.words else word.first
+            if tokens and state is not None:
+                yield tokens[0], _At(state, at.words + 1, tokens[1:], word.closes)

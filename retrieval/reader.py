@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from retrieval.types import Region, RetrievalError
+from retrieval.types import ReadSpan, Region, RetrievalError
 
 FORMAT = 1
 CARD, TENSORS = "reader.json", "reader.safetensors"
@@ -23,16 +23,6 @@ WINDOW_TOKENS = 320
 STRIDE_TOKENS = 96
 ANSWER_TOKENS = 40
 BLOCKED = -1e4  # a score no span can win with
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSpan:
-    """`passages[passage][start:end]`, and the log odds that these words answer."""
-
-    passage: int
-    start: int
-    end: int
-    score: float
 
 
 @dataclass(frozen=True, slots=True)

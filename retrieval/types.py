@@ -74,6 +74,16 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSpan:
+    """`passages[passage][start:end]`, and the log odds that these words answer."""
+
+    passage: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """About 100 words of a document, `document_text[start:end]`, on `page` (1-based) or None."""
 

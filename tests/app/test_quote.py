@@ -13,7 +13,7 @@ from app.quote import (
 )
 from app.types import RetrievedPassage
 from app.words import stems
-from retrieval.reader import ReadSpan
+from retrieval.types import ReadSpan
 
 
 class WordCounter:

@@ -34,7 +34,7 @@ def engine(model):
 
 def language_of(texts):
     """Texts in which every token is a word."""
-    return LiteralSpans([[Word((token,), ((token,),)) for token in text] for text in texts])
+    return LiteralSpans([[Word((token,), (token,)) for token in text] for text in texts])
 
 
 def all_spans(texts):

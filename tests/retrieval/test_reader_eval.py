@@ -2,9 +2,9 @@
 
 import pytest
 
-from retrieval.reader import ReadSpan
 from retrieval.reader_eval import auroc, calibrate, read_gold
 from retrieval.squad import GoldAnswer, Question
+from retrieval.types import ReadSpan
 
 
 class Pointing:
