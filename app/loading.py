@@ -11,6 +11,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.models import LanguageModel
+    from jamba.load import Load
     from retrieval.encoder import Encoder
     from retrieval.reader import Reader
 
@@ -69,6 +70,11 @@ class Models:
         model = self.loaded_model()
         return None if model is None else model.host
 
+    def work(self) -> "Load | None":
+        """How busy the language model is; None where none runs here, or not yet."""
+        model = self.loaded_model()
+        return None if model is None else model.work()
+
     def forget(self, document_id: str) -> None:
         """Drop the states that have read a document, those of models not loaded, too."""
         if (model := self.loaded_model()) is not None:
@@ -112,7 +118,9 @@ def _load_model(settings: Settings) -> "LanguageModel":
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
         snapshot_folder=settings.snapshot_folder,
+        snapshot_disk_mb=settings.snapshot_disk_mb,
         quantisation=settings.quantisation,
+        device=settings.device,
     )
 
 

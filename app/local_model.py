@@ -16,10 +16,13 @@ from jamba.config import Quantisation
 
 if TYPE_CHECKING:
     from jamba.engine import Kept
+    from jamba.load import Load
     from jamba.sampling import Chosen, SamplingParams
     from jamba.sequence import Request
+    from jamba.snapshots import SnapshotStore
 
 T = TypeVar("T")
+GPU_CHUNK = 2048  # prompt tokens a step: fewer leave a GPU idle
 CANCEL_SECONDS = 0.05  # how soon the end of a request is noticed
 TURN_ENDS = ("\nQuestion:", "\n\n\n")  # where a model without a template begins to go on by itself
 
@@ -38,24 +41,28 @@ class LocalModel:
         notice: str,
         prompt_tokens: int,
         answer_tokens: int,
-        snapshot_bytes: int,
-        snapshot_folder: Path | None = None,  # for states that outlive the process
+        snapshots: "SnapshotStore",
         quantisation: Quantisation = Quantisation.NONE,
+        device: str | None = None,  # None: a GPU where there is one
     ) -> None:
         import jamba
         from jamba.chat import load_tokenizer
+        from jamba.scheduler import Limits
+        from jamba.weights import best_place
 
         try:
             self._tokenizer = load_tokenizer(folder)
-            model = jamba.load_model(folder, quantisation=quantisation)
+            place = best_place(device)
+            model = jamba.load_model(folder, str(place.device), place.dtype, quantisation)
         except (jamba.JambaError, OSError) as error:
             raise ModelError(f"{name}: {error}") from None
         self.name, self.notice = name, notice
         context = model.config.max_position_embeddings - answer_tokens
         self._layout = PromptLayout(self._tokenizer, name, min(prompt_tokens, context))
         self._answer_tokens = answer_tokens
-        self._snapshots = jamba.SnapshotStore(snapshot_bytes, snapshot_folder)
-        self._engine = jamba.Engine(model, snapshots=self._snapshots)
+        self._snapshots = snapshots
+        limits = Limits(chunk=GPU_CHUNK) if place.device.type == "cuda" else Limits()
+        self._engine = jamba.Engine(model, snapshots, limits)
         ends = {*self._tokenizer.eos_ids, *model.config.eos_token_ids}
         if not self._tokenizer.has_template:
             ends.update(self._tokenizer.encode("\n")[-1:])
@@ -203,6 +210,11 @@ class LocalModel:
     def forget(self, document_id: str) -> int:
         """Drop the states that have read a document; how many there were."""
         return int(self._snapshots.forget(document_id))
+
+    def work(self) -> "Load":
+        """How busy its engine is."""
+        load: Load = self._engine.load
+        return load
 
     def close(self) -> None:
         """Stop the engine's thread and give its memory back."""

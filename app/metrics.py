@@ -1,6 +1,7 @@
 """What a monitoring system reads at /metrics, as Prometheus has it; nothing is sent anywhere."""
 
 import time
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -10,9 +11,12 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.library import Library
+from jamba.load import Load
 
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 API = "/v1"
@@ -20,12 +24,14 @@ PAGE = "page"  # what no route answers: the page's own files
 
 
 class Metrics:
-    """The counters of one server, in a registry of its own; the queue is counted when asked."""
+    """The counters of one server, in a registry of its own; what waits is counted when asked."""
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, work: Callable[[], Load | None]) -> None:
+        """`work` says what the language model does; None where none runs here."""
         self._registry = CollectorRegistry()
+        self._registry.register(_Engine(work))
         self.requests = Counter(
             "orbweaver_requests", "Requests answered.", ["route", "status"], registry=self._registry
         )
@@ -43,6 +49,33 @@ class Metrics:
         for state, count in self._library.counts().items():
             self._documents.labels(state.value).set(count)
         return generate_latest(self._registry)
+
+
+class _Engine(Collector):
+    """What the language model of this process does and has done."""
+
+    def __init__(self, work: Callable[[], Load | None]) -> None:
+        self._work = work
+
+    def collect(self) -> Iterator[Metric]:
+        """The engine's own numbers as they are now."""
+        if (load := self._work()) is None:
+            return
+        requests = GaugeMetricFamily(
+            "orbweaver_model_requests", "Requests at the language model by state.", labels=["state"]
+        )
+        requests.add_metric(["running"], load.running)
+        requests.add_metric(["waiting"], load.waiting)
+        yield requests
+        tokens = CounterMetricFamily(
+            "orbweaver_tokens",
+            "Tokens read, restored from a kept state instead of read, and written.",
+            labels=["kind"],
+        )
+        tokens.add_metric(["read"], load.totals.prompt)
+        tokens.add_metric(["restored"], load.totals.cached)
+        tokens.add_metric(["written"], load.totals.written)
+        yield tokens
 
 
 class Measured:

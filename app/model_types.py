@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.prompt import Reading
 from app.types import CacheUse, OrbweaverError
+from jamba.load import Load
 
 
 class ModelError(OrbweaverError):
@@ -90,6 +91,10 @@ class LanguageModel(Protocol):
         self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
     ) -> Iterator[Written | Finished]:
         """The answer to a reading, or what follows a text, written as is asked for."""
+        ...
+
+    def work(self) -> Load | None:
+        """How busy it is; None where it does not run here."""
         ...
 
     def forget(self, document_id: str) -> int:

@@ -28,13 +28,16 @@ def resolve(
     answer_tokens: int = 256,
     snapshot_mb: int = 1024,
     snapshot_folder: Path | None = None,
+    snapshot_disk_mb: int = 8192,
     quantisation: Quantisation = Quantisation.NONE,
+    device: str | None = None,
 ) -> LanguageModel:
     """The model that `model` names; None is the bundled checkpoint.
 
     A prompt takes at most `prompt_tokens`, an answer `answer_tokens`, cached states `snapshot_mb`
-    of memory, and a `snapshot_folder` keeps them for later processes; what `quantisation` names of
-    a local model is held in int8.
+    of memory, and a `snapshot_folder` keeps `snapshot_disk_mb` of them for later processes; what
+    `quantisation` names of a local model is held in int8, on `device` or, if that is None, on a GPU
+    where there is one.
     A hub id that is not in the local cache is downloaded: the person named it. Raises ModelError.
     """
     if model is not None and model.startswith(("http://", "https://")):
@@ -47,16 +50,18 @@ def resolve(
     if folder is None:
         return MissingModel()
     from app.local_model import LocalModel
+    from jamba import SnapshotStore
 
+    kept = snapshot_folder if snapshot_disk_mb else None
     return LocalModel(
         folder,
         name=folder.name if model is None else model,
         notice=SAMPLE_NOTICE if model is None else "",
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
-        snapshot_bytes=snapshot_mb * MEGABYTE,
-        snapshot_folder=snapshot_folder,
+        snapshots=SnapshotStore(snapshot_mb * MEGABYTE, kept, snapshot_disk_mb * MEGABYTE),
         quantisation=quantisation,
+        device=device,
     )
 
 
@@ -77,6 +82,9 @@ class MissingModel:
     ) -> Iterator[Written | Finished]:
         """Raises ModelError."""
         raise ModelError("a completion needs a language model; name one with --model")
+
+    def work(self) -> None:
+        """Nothing runs."""
 
     def forget(self, document_id: str) -> int:
         """Nothing was read, so nothing is forgotten."""

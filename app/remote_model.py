@@ -101,6 +101,9 @@ class RemoteModel:
         self._check(reply)
         return self._chunk(reply.text)
 
+    def work(self) -> None:
+        """Nothing runs here."""
+
     def forget(self, document_id: str) -> int:
         """Nothing of ours is kept there: 0 snapshots forgotten."""
         return 0

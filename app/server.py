@@ -40,7 +40,7 @@ def build_app(service: Service, access: Access) -> FastAPI:
         service.close()
 
     app, sessions = FastAPI(lifespan=lifespan, openapi_url=None), Sessions()
-    metrics = Metrics(service.library)
+    metrics = Metrics(service.library, service.models.work)
     add_api(app, service)
     app.get("/metrics")(lambda: Response(metrics.text(), media_type=metrics.media_type))
     _add_downloads(app, service)

@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from app.reader import BUNDLED as BUNDLED_READER
-from app.types import AnswerMode, OrbweaverError
+from app.types import AnswerMode, OrbweaverError, QuoteSource
 from jamba.config import Quantisation
 
 CONFIG_FILE = Path("orbweaver.toml")  # read from the working folder
@@ -46,14 +46,17 @@ class Settings(BaseSettings):
     password: SecretStr | None = None  # for the page and the API; none is needed on loopback
     allow_open: bool = False  # bind beyond loopback without a password
     model: str | None = None  # a folder, a hub id or a URL; None is the bundled checkpoint
+    device: Literal["cpu", "cuda"] | None = None  # for a local model; None: a GPU if there is one
     quantisation: Quantisation = Quantisation.NONE  # what of a local model is held in int8
     encoder: str | None = None  # a folder or a hub id; None is the packaged MiniLM
     reader: Path = BUNDLED_READER  # a folder that `train reader` made
     mode: Literal[AnswerMode.QUOTE, AnswerMode.FREE] = AnswerMode.QUOTE
+    quotes: QuoteSource = QuoteSource.READER  # who points at the words of a quote
     k: int = Field(default=4, ge=1, le=50)  # passages an answer is made from
     prompt_tokens: int = Field(default=2048, ge=256)  # budget for passages and question together
     answer_tokens: int = Field(default=256, ge=1)  # longest generated answer
     snapshot_mb: int = Field(default=1024, ge=0)  # memory for cached states
+    snapshot_disk_mb: int = Field(default=8192, ge=0)  # disk for them; 0: they end with the process
     file_mb: int = Field(default=100, ge=1)  # largest file that is taken in
     ocr: bool = False  # read PDF pages that are pictures, by the optional extra
 
@@ -61,6 +64,10 @@ class Settings(BaseSettings):
     def snapshot_folder(self) -> Path:
         """Where states of local models outlive the process."""
         return self.home / "snapshots"
+
+    def needs_model(self, mode: AnswerMode) -> bool:
+        """Whether an answer of this mode takes a language model."""
+        return mode is AnswerMode.FREE or self.quotes is not QuoteSource.READER
 
     @classmethod
     def settings_customise_sources(

@@ -62,9 +62,10 @@ def load_model(
     return model
 
 
-def best_place() -> Place:
-    """Where models run best on this machine: a GPU, in bfloat16, or else the CPU, in float32."""
-    return Place(torch.device("cuda"), torch.bfloat16) if torch.cuda.is_available() else CPU
+def best_place(device: str | None = None) -> Place:
+    """A device with the type that models run best in there; without one, a GPU if there is any."""
+    is_gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    return Place(torch.device(device or "cuda"), torch.bfloat16) if is_gpu else CPU
 
 
 def save_model(model: Jamba, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """Train the reader: clozes first, then human questions; exact resume; writes only what changed."""
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from retrieval.durable import rename, write_file
 from retrieval.reader import (
     CARD,
     FORMAT,
@@ -25,7 +25,10 @@ from retrieval.reader import (
     put_tensors,
 )
 from retrieval.reader_data import Example
+from retrieval.training_state import restore_state, save_state, synchronise
 from retrieval.types import RetrievalError
+
+STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,13 @@ def train_reader(
     model = new_span_model(encoder_folder)
     if start is not None:
         put_tensors(model, start)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     for parameter in model.encoder.embeddings.parameters():
         parameter.requires_grad_(False)  # what is shipped stays small: the layers and the head
     optimizer = _optimizer(model, settings)
     batches = list(_batches(examples, settings))
     out.mkdir(parents=True, exist_ok=True)
-    done = _resume(out, model, optimizer)
+    done = restore_state(out / STATE, model, optimizer)
     tokenizer = open_tokenizer(encoder_folder)
     model.train()
     for step in range(done, len(batches)):
@@ -88,8 +92,8 @@ def train_reader(
         loss = _step(model, optimizer, batch, settings, _rate(step, len(batches), settings))
         report(step + 1, len(batches), loss)
         if (step + 1) % settings.save_every == 0 or step + 1 == len(batches):
-            _save_state(out, model, optimizer, step + 1)
-    model.eval()
+            save_state(out / STATE, model, optimizer, step + 1)
+    model.eval().cpu()
     return model
 
 
@@ -155,8 +159,11 @@ def _step(
     for group in optimizer.param_groups:
         peak = settings.head_learning_rate if group.get("head") else settings.learning_rate
         group["lr"] = peak * rate
-    scores = model(*collate([features.window for features in batch]))  # (2, B, T)
-    loss = span_loss(scores, batch)
+    device = model.head.weight.device
+    windows = collate([features.window for features in batch])
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        scores = model(*(tensor.to(device) for tensor in windows))  # (2, B, T)
+    loss = span_loss(scores.float(), batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], settings.clip)
@@ -166,52 +173,10 @@ def _step(
 
 def span_loss(scores: Tensor, batch: Sequence[Features]) -> Tensor:
     """Mean cross-entropy of the first and the last answer token; scores: (2, B, T)."""
-    first = torch.tensor([features.first for features in batch])
-    last = torch.tensor([features.last for features in batch])
+    first = torch.tensor([features.first for features in batch], device=scores.device)
+    last = torch.tensor([features.last for features in batch], device=scores.device)
     loss: Tensor = nn.functional.cross_entropy(scores[0], first)
     return (loss + nn.functional.cross_entropy(scores[1], last)) / 2
-
-
-def _save_state(out: Path, model: SpanModel, optimizer: torch.optim.Optimizer, done: int) -> None:
-    from safetensors.torch import save_file
-
-    trained = {f"model.{n}": p.detach() for n, p in model.named_parameters() if p.requires_grad}
-    moments = {
-        f"optimizer.{index}.{name}": value
-        for index, entry in optimizer.state_dict()["state"].items()
-        for name, value in entry.items()
-    }
-    temporary = out / "state.tmp"
-    save_file({**trained, **moments}, temporary, metadata={"done": str(done)})
-    _replace(temporary, out / "state.safetensors")
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(target)
-
-
-def _resume(out: Path, model: SpanModel, optimizer: torch.optim.Optimizer) -> int:
-    """Put the saved step's weights and moments in place; the number of steps done, 0 if none."""
-    from safetensors import safe_open
-
-    if not (out / "state.safetensors").exists():
-        return 0
-    with safe_open(out / "state.safetensors", "pt") as file:
-        done = int(file.metadata()["done"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_state_dict(
-        {name[6:]: t for name, t in tensors.items() if name.startswith("model.")}, strict=False
-    )
-    state = optimizer.state_dict()
-    entries: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            entries.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({**state, "state": entries})
-    return done
 
 
 def save_reader(
@@ -233,8 +198,8 @@ def save_reader(
         if parameter.requires_grad
     }
     save_file(trained, out / "reader.tmp")
-    _replace(out / "reader.tmp", out / TENSORS)
+    synchronise(out / "reader.tmp")
+    rename(out / "reader.tmp", out / TENSORS)
     needed = {"calibration": asdict(calibration), "window_tokens": window_tokens}
     whole = {"format": FORMAT, **needed, **card}
-    (out / "card.tmp").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    _replace(out / "card.tmp", out / CARD)
+    write_file(out / CARD, (json.dumps(whole, indent=2) + "\n").encode())

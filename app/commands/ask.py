@@ -53,17 +53,18 @@ def register(app: typer.Typer) -> None:
 
 def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event]:
     """Open what the question needs, answer it, close everything."""
-    from app.answer import Readers, answer_question
+    from app.answer import answer_question
+    from app.quoting import Readers
     from app.reader import open_reader
     from retrieval.index import Index
 
     index = Index.open(folder)
-    model = language_model(settings) if settings.mode is AnswerMode.FREE else None
+    model = language_model(settings) if settings.needs_model(settings.mode) else None
     try:
         yield from answer_question(
             question,
             index=index,
-            readers=Readers(open_reader(settings.reader), model),
+            readers=Readers(open_reader(settings.reader), model, settings.quotes),
             mode=settings.mode,
             k=settings.k,
         )
@@ -84,7 +85,9 @@ def language_model(settings: "Settings", keep: bool = False) -> "LanguageModel":
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
         snapshot_folder=settings.snapshot_folder if keep else None,
+        snapshot_disk_mb=settings.snapshot_disk_mb,
         quantisation=settings.quantisation,
+        device=settings.device,
     )
     if model.notice:
         say(model.notice)

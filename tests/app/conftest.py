@@ -68,6 +68,7 @@ def model_folder(tmp_path_factory) -> Path:
 def tiny_model(model_folder):
     """The tiny Jamba as the application runs it, with a small cache of states."""
     from app.local_model import LocalModel
+    from jamba import SnapshotStore
 
     model = LocalModel(
         model_folder,
@@ -75,7 +76,7 @@ def tiny_model(model_folder):
         notice="",
         prompt_tokens=800,
         answer_tokens=24,
-        snapshot_bytes=2**26,
+        snapshots=SnapshotStore(2**26),
     )
     yield model
     model.close()

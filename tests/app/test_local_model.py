@@ -11,6 +11,7 @@ from app.models import resolve
 from app.prompt import Reading
 from app.types import RetrievedPassage
 from jamba.config import Quantisation
+from jamba.snapshots import SnapshotStore
 
 TEXTS = (
     "The Orchard Bridge was opened on 4 May 1911. Anna Kern designed it.",
@@ -86,7 +87,7 @@ def test_a_folder_without_weights(tmp_path):
             notice="",
             prompt_tokens=800,
             answer_tokens=8,
-            snapshot_bytes=0,
+            snapshots=SnapshotStore(0),
         )
 
 
