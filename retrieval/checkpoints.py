@@ -7,11 +7,13 @@ encoder, finds none of its weights there, and goes on with random ones; here the
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from retrieval.durable import rename
 from retrieval.encoder_folder import NOTES, notes
+from retrieval.training_state import synchronise
 from retrieval.types import RetrievalError
 
 PASSAGE_TOKENS = (
@@ -27,9 +29,17 @@ def open_trainable(folder: Path) -> tuple[Any, str]:
     A sentence-transformers folder keeps its own modules. DPR's layout and plain networks are pooled
     as they were trained: Contriever by the mean, everything else by [CLS]. Raises RetrievalError.
     """
-    from sentence_transformers import SentenceTransformer
+    import torch
 
     _quiet()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a pooler that a checkpoint lacks is unused, and the same each time
+        return _opened(folder)
+
+
+def _opened(folder: Path) -> tuple[Any, str]:
+    from sentence_transformers import SentenceTransformer
+
     if (folder / "modules.json").is_file():
         model = SentenceTransformer(str(folder), local_files_only=True)
         return model, _noted(folder) or _separator(model)
@@ -58,18 +68,22 @@ def import_checkpoint(passages: Path, out: Path, questions: Path | None = None) 
     save_encoder(model, separator, out)
 
 
-def save_encoder(model: Any, separator: str, out: Path) -> None:
-    """Write a SentenceTransformer and our notes to the new folder `out`, whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        model.save(str(unfinished), create_model_card=False)
-        (unfinished / NOTES).write_text(notes(separator), "utf-8")
-        unfinished.chmod(0o755)
-        rename(unfinished, out)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+def save_encoder(
+    model: Any, separator: str, out: Path, beside: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a SentenceTransformer and our notes to the new folder `out`, whole or not at all.
+
+    `beside` are more files, content by name.
+    """
+    unfinished = out.absolute().with_name(f".{out.absolute().name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    unfinished.mkdir(parents=True)
+    model.save(str(unfinished), create_model_card=False)
+    for name, content in {NOTES: notes(separator).encode(), **(beside or {})}.items():
+        (unfinished / name).write_bytes(content)
+    for path in unfinished.rglob("*"):
+        synchronise(path)
+    rename(unfinished, out)
 
 
 def _dpr(folder: Path) -> Any:

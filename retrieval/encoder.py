@@ -31,10 +31,16 @@ def load_encoder(name: str | None = None) -> "Encoder":
     """
     if name is None or name == PACKAGED:
         return _packaged()
+    folder = find_folder(name)
+    return Encoder(str(folder.resolve()) if Path(name).is_dir() else name, folder)
+
+
+def find_folder(name: str | None) -> Path:
+    """The folder of the packaged encoder, or of a model by its path or hub id, in any layout."""
+    if name is None or name == PACKAGED:
+        return _packaged().folder
     folder = Path(name)
-    if not folder.is_dir():
-        return Encoder(name, _downloaded(name))
-    return Encoder(str(folder.resolve()), folder)
+    return folder if folder.is_dir() else _downloaded(name)
 
 
 class Encoder:

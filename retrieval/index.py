@@ -16,7 +16,7 @@ from retrieval.dense import DenseSearcher, Part
 from retrieval.encoder import Encoder, load_encoder
 from retrieval.fusion import DEFAULT, Fusion, alone, hybrid
 from retrieval.manifest import describe
-from retrieval.records import Scored, clean
+from retrieval.records import EncoderInfo, Scored, clean
 from retrieval.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
 from retrieval.writer import DENSE, LUCENE, check_encoder
@@ -50,11 +50,14 @@ class Index:
     @property
     def encoder(self) -> Encoder:
         """The encoder of the vectors; raises RetrievalError if the index has none."""
+        return self._encoder_of(self._store.encoder)
+
+    def _encoder_of(self, built: EncoderInfo | None) -> Encoder:
+        """The encoder that `built` names: another one once an index was embedded anew."""
+        if built is None:
+            raise RetrievalError(f"{self.path} has no vectors: search it with --mode bm25")
         with self._encoder_lock:
-            if self._encoder is None:
-                built = self._store.encoder
-                if built is None:
-                    raise RetrievalError(f"{self.path} has no vectors: search it with --mode bm25")
+            if self._encoder is None or not built.makes_vectors_of(self._encoder.info):
                 loaded = load_encoder(built.id)
                 check_encoder(self.path, built, loaded.info)
                 self._encoder = loaded
@@ -160,13 +163,14 @@ class Index:
             if not self.refresh():
                 raise IndexDamaged(f"{self.path}: {error.filename or error} is missing") from error
             return self._search(asked)
-        return self._stored(self._ranked(asked, lexical, dense))
+        unit = generation.encoder is None or generation.encoder.normalized
+        return self._stored(_ranked(asked, lexical, dense, unit))
 
     def _dense(self, generation: "_Generation", asked: "_Asked") -> list[list[Scored]] | None:
         """Dense hits for each question; None where the search does not use vectors."""
-        if asked.mode is Mode.BM25 or (asked.mode is Mode.HYBRID and self._store.encoder is None):
+        if asked.mode is Mode.BM25 or (asked.mode is Mode.HYBRID and generation.encoder is None):
             return None
-        vectors = self.encoder.encode_queries(asked.questions)
+        vectors = self._encoder_of(generation.encoder).encode_queries(asked.questions)
         chosen = asked.documents
         rows = None if chosen is None else self._store.rows_of_documents(chosen)
         found = generation.dense().search(vectors, asked.depth, rows)
@@ -174,21 +178,6 @@ class Index:
         return [
             [Scored(ids[row], score) for row, score in hits if row in ids and question.strip()]
             for question, hits in zip(asked.questions, found, strict=True)
-        ]
-
-    def _ranked(
-        self, asked: "_Asked", lexical: list[list[Scored]], dense: list[list[Scored]] | None
-    ) -> list[list[Hit]]:
-        """The hits of each question in the mode asked for."""
-        if dense is None:
-            return [alone("bm25", hits, asked.k) for hits in lexical]
-        if asked.mode is Mode.DENSE:
-            return [alone("dense", hits, asked.k) for hits in dense]
-        unit = self.encoder.normalized
-        pairs = zip(lexical, dense, strict=True)
-        return [
-            hybrid(words, meaning, asked.k, fusion=asked.fusion, unit=unit)
-            for words, meaning in pairs
         ]
 
     def _stored(self, found: list[list[Hit]]) -> list[list[Hit]]:
@@ -228,6 +217,7 @@ class _Generation:
 
     def __init__(self, path: Path, store: Store, loaded: Mapping[str, Part]) -> None:
         self.number = store.generation
+        self.encoder = store.encoder  # what made its vectors
         self.loaded = loaded  # segments in memory; most outlive a generation
         self._segments = store.segments()
         self._path = path
@@ -258,6 +248,20 @@ class _Generation:
     def retire(self) -> None:
         """The index no longer uses this generation."""
         self.leave()
+
+
+def _ranked(
+    asked: _Asked, lexical: list[list[Scored]], dense: list[list[Scored]] | None, unit: bool
+) -> list[list[Hit]]:
+    """The hits of each question in the mode asked for; `unit` vectors have cosines as scores."""
+    if dense is None:
+        return [alone("bm25", hits, asked.k) for hits in lexical]
+    if asked.mode is Mode.DENSE:
+        return [alone("dense", hits, asked.k) for hits in dense]
+    return [
+        hybrid(words, meaning, asked.k, fusion=asked.fusion, unit=unit)
+        for words, meaning in zip(lexical, dense, strict=True)
+    ]
 
 
 def _lexical(generation: _Generation, asked: _Asked) -> list[list[Scored]]:

@@ -94,7 +94,7 @@ class IndexWriter:
         truncated = self._too_long(extracted, passages) if whole else 0
         if self._store.has(document_id):
             self.remove(document_id)
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._store.add(document_id, name, extracted, passages, truncated)
         self._bm25.add(
             Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
@@ -117,7 +117,7 @@ class IndexWriter:
         """
         if not self._changed:
             return self.generation
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             if self._encoder:
                 removed = np.array(self._removed, np.int64)
                 added = self._encoded(self._encoder, progress)
@@ -187,7 +187,7 @@ class IndexWriter:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Tell of a full or failing disk in plain words; what was committed before is safe."""
     try:
         yield
@@ -204,7 +204,7 @@ def check_encoder(path: Path, built: EncoderInfo | None, ours: EncoderInfo | Non
     if built is None or ours is None or not built.makes_vectors_of(ours):
         raise IndexMismatch(
             f"{path} was built with {_named(built)}, not with {_named(ours)}: use that encoder, or"
-            " build again with 'python -m app index build SOURCE --out DIR --encoder ID'"
+            " change it with 'python -m app index reembed DIR --encoder ID'"
         )
 
 
