@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from app.followup import Turn, searched_text
 from app.model_types import Finished, LanguageModel
-from app.prompt import Reading
-from app.quote import SpanReader, best_quotes, cite
+from app.prompt import ABSTAIN, Reading
+from app.quote import cite
+from app.quoting import NO_CACHE, Quoted, Readers, find_quotes, quoting_model
 from app.support import supported_sentences
 from app.types import (
     Answer,
     AnswerMode,
-    CacheUse,
     Citation,
     Done,
     Event,
     OrbweaverError,
+    QuoteSource,
     Retrieved,
     RetrievedPassage,
     Sentence,
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
     from retrieval.index import Index
     from retrieval.types import Hit, Passage
 
-ABSTAIN = "The documents do not say."
 QUESTION_CHARACTERS = 8000
-NO_CACHE = CacheUse(0, 0, "none")
 HISTORY_TURNS = 3  # earlier turns that a model reads again
 
 
@@ -52,14 +51,6 @@ class _Asked:
     passages: tuple[RetrievedPassage, ...]
     started: float
     found: float
-
-
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """What reads the passages: one finds literal words; the other, where there is one, writes."""
-
-    spans: SpanReader
-    language_model: LanguageModel | None = None
 
 
 def answer_question(
@@ -80,18 +71,18 @@ def answer_question(
     free mode is missing or fails.
     """
     model = readers.language_model
-    _check(question, model, mode)
+    _check(question, readers, mode)
     started = time.perf_counter()
     searched = searched_text(question, history)
     passages = find_passages(index, searched, k, documents)
     asked = _Asked(question, searched, passages, started, time.perf_counter())
     yield Retrieved(searched, passages)
     if not passages:
-        yield from _abstain(asked)
+        yield from _abstain(asked, Quoted(()))
     elif mode is AnswerMode.FREE and model is not None:
         yield from _free(asked, index, model, history, cancel)
     else:
-        yield from _quote(asked, index, readers.spans)
+        yield from _quote(asked, index, readers, history, cancel)
 
 
 def find_passages(
@@ -147,31 +138,54 @@ def _packaged_encoder() -> "Encoder":
     return load_encoder()
 
 
-def _check(question: str, model: LanguageModel | None, mode: AnswerMode) -> None:
+def _check(question: str, readers: Readers, mode: AnswerMode) -> None:
     if not question.strip():
         raise QuestionError("the question is empty; ask something")
     if len(question) > QUESTION_CHARACTERS:
         raise QuestionError(
             f"the question has {len(question)} characters; {QUESTION_CHARACTERS} is the limit"
         )
-    if mode is AnswerMode.FREE and model is None:
+    if mode is AnswerMode.FREE and readers.language_model is None:
         raise QuestionError("free answers need a language model; name one with --model")
+    if mode is AnswerMode.QUOTE and readers.quotes is not QuoteSource.READER:
+        quoting_model(readers)
 
 
-def _quote(asked: _Asked, index: "Index", reader: SpanReader) -> Iterator[Event]:
+def _quote(
+    asked: _Asked,
+    index: "Index",
+    readers: Readers,
+    history: Sequence[Turn],
+    cancel: Flag | None,
+) -> Iterator[Event]:
     """Literal sentences, one citation each."""
-    quotes = best_quotes(asked.searched, asked.passages, sentence_encoder(index), reader)
-    if not quotes:
-        yield from _abstain(asked)
+    reading = _reading(asked, history)
+    found = find_quotes(reading, asked.searched, readers, sentence_encoder(index), cancel)
+    if not found.quotes and not found.stopped:
+        yield from _abstain(asked, found)
         return
     citations = tuple(
         cite(number, asked.passages[quote.passage], quote.start, quote.end, quote.focus)
-        for number, quote in enumerate(quotes, 1)
+        for number, quote in enumerate(found.quotes, 1)
     )
     sentences = tuple(Sentence(each.text, (each.number,)) for each in citations)
     text = "\n\n".join(sentence.text for sentence in sentences)
     yield TextDelta(text)
-    yield Done(_answer(asked, text, AnswerMode.QUOTE, sentences, citations))
+    yield Done(_told(_answer(asked, text, AnswerMode.QUOTE, sentences, citations), found))
+
+
+def _told(answer: Answer, found: Quoted) -> Answer:
+    """The answer with the language model that took part in finding its quotes, if any."""
+    if found.model is None:
+        return answer
+    timings = replace(answer.timings, first_token=answer.timings.total)
+    return replace(
+        answer, timings=timings, cache=found.cache, model=found.model, stopped=found.stopped
+    )
+
+
+def _reading(asked: _Asked, history: Sequence[Turn]) -> Reading:
+    return Reading(asked.question, asked.passages, tuple(history[-HISTORY_TURNS:]))
 
 
 def _free(
@@ -182,7 +196,7 @@ def _free(
     cancel: Flag | None,
 ) -> Iterator[Event]:
     """Generated text as it comes; its sentences are linked to their support at the end."""
-    reading = Reading(asked.question, asked.passages, tuple(history[-HISTORY_TURNS:]))
+    reading = _reading(asked, history)
     pieces: list[str] = []
     first, end = None, Finished(NO_CACHE, stopped=False)
     for piece in model.generate(reading, cancel):
@@ -203,10 +217,11 @@ def _free(
     )
 
 
-def _abstain(asked: _Asked) -> Iterator[Event]:
+def _abstain(asked: _Asked, found: Quoted) -> Iterator[Event]:
     """Say that nothing was found; the nearest passages are listed all the same."""
     yield TextDelta(ABSTAIN)
-    yield Done(_answer(asked, ABSTAIN, AnswerMode.ABSTAIN, (Sentence(ABSTAIN, ()),), ()))
+    answer = _answer(asked, ABSTAIN, AnswerMode.ABSTAIN, (Sentence(ABSTAIN, ()),), ())
+    yield Done(_told(answer, found))
 
 
 def _answer(

@@ -83,10 +83,27 @@ def best_quotes(
     Two neighbours become one quote; a sentence alone takes the one behind it along, in which an
     answer often stands. Best first; ties in the order of the passages.
     """
-    found = [each for each in sentences_of(passages) if may_answer(question, each, passages)]
+    found = sentences_to_read(question, passages)
+    spans = reader.read(question, [passage.text for passage in passages], found)
+    return chosen_quotes(question, passages, found, spans, encoder, weights)
+
+
+def sentences_to_read(question: str, passages: Sequence[RetrievedPassage]) -> list[Region]:
+    """The sentences of the passages that can answer at all."""
+    return [each for each in sentences_of(passages) if may_answer(question, each, passages)]
+
+
+def chosen_quotes(
+    question: str,
+    passages: Sequence[RetrievedPassage],
+    found: Sequence[Region],
+    spans: Sequence[ReadSpan | None],
+    encoder: SentenceEncoder,
+    weights: Weights = Weights(),
+) -> list[Quote]:
+    """As `best_quotes`, of the sentences `found` with the best words that were read in each."""
     if not found:
         return []
-    spans = reader.read(question, [passage.text for passage in passages], found)
     rows = signals(question, passages, found, spans, encoder)
     scored = sorted(
         (
@@ -113,6 +130,14 @@ def best_quotes(
     if (behind.passage, behind.end) == (second.passage, second.end):
         return [replace(first, end=second.end, score=best.score, focus=best.focus)]
     return quotes
+
+
+def quote_around(span: ReadSpan, text: str) -> Quote:
+    """The sentences of a passage's `text` that a span touches; the span is their focus."""
+    touched = [each for each in sentence_spans(text) if each[0] < span.end and span.start < each[1]]
+    start = min([span.start, *(start for start, _ in touched)])
+    end = max([span.end, *(end for _, end in touched)])
+    return Quote(span.passage, start, end, span.score, (span.start, span.end))
 
 
 def _with_next(quote: Quote, text: str) -> Quote:

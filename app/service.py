@@ -132,8 +132,9 @@ class Service:
 
         `history` holds earlier questions with the texts of their answers. Raises NothingToSearch.
         """
-        from app.answer import Readers, answer_question
+        from app.answer import answer_question
         from app.followup import Turn
+        from app.quoting import Readers
 
         mode = self.settings.mode if mode is None else mode
         allowed = self._searchable(collection_id, documents)
@@ -142,7 +143,8 @@ class Service:
             index=self.index(collection_id),
             readers=Readers(
                 self.models.reader(),
-                self.models.language_model() if mode is AnswerMode.FREE else None,
+                self.models.language_model() if self.settings.needs_model(mode) else None,
+                self.settings.quotes,
             ),
             mode=mode,
             k=self.settings.k,

@@ -19,6 +19,14 @@ class AnswerMode(StrEnum):
     ABSTAIN = "abstain"
 
 
+class QuoteSource(StrEnum):
+    """Who points at the words of a quote."""
+
+    READER = "reader"
+    MODEL = "model"  # a language model whose answer is held to words of the passages
+    BOTH = "both"  # the reader proposes, the language model weighs
+
+
 @dataclass(frozen=True, slots=True)
 class RetrievedPassage:
     """A passage retrieved for one question: where it stands, what it says, why it was found."""

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.answer import Readers, answer_question
+from app.answer import answer_question
+from app.quoting import Readers
 from app.reader import open_reader
 from app.sample import SampleQuestion, sample_files, sample_questions
 from app.types import Answer, Done

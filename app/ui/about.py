@@ -5,10 +5,15 @@ from pathlib import Path
 
 from app.loading import Loading
 from app.service import Service
-from app.types import AnswerMode
+from app.types import AnswerMode, QuoteSource
 from app.ui.escape import Html, html, join
 
-QUOTES = "Literal words of your documents, with their place. No model writes anything."
+QUOTES = "Literal words of your documents, with their place. "
+POINTED_AT = {
+    QuoteSource.READER: "No model writes anything.",
+    QuoteSource.MODEL: "The language model chooses them; it can write nothing else.",
+    QuoteSource.BOTH: "A reader and the language model choose them; neither can write anything.",
+}
 READER = (
     "A small model trained for this program points at the words. It reads, it does not know: it "
     "cannot count, compare or add up. Measured on articles it never saw:"
@@ -17,7 +22,7 @@ READER = (
 
 def note(service: Service, mode: AnswerMode) -> Html:
     """One line under the question box: what answers in this mode, and where passages go."""
-    said = QUOTES if mode is AnswerMode.QUOTE else service.models.state()[1]
+    said = _quotes(service) if mode is AnswerMode.QUOTE else service.models.state()[1]
     return html('<p class="note">{said}</p>', said=said)
 
 
@@ -25,7 +30,7 @@ def text(service: Service) -> Html:
     """What the running server is made of, for the person who has to trust it."""
     state, notice = service.models.state()
     rows = [
-        ("Quotes", QUOTES),
+        ("Quotes", _quotes(service)),
         ("Free answers", notice if state is not Loading.FAILED else f"Not available: {notice}"),
         ("Privacy", _privacy(service)),
         ("Your documents", f"Kept in {service.library.home}, with their indexes and your chats."),
@@ -40,6 +45,10 @@ def text(service: Service) -> Html:
         figures=_figures(service.settings.reader),
         rows=join(html("<dt>{n}</dt><dd>{said}</dd>", n=name, said=said) for name, said in rows),
     )
+
+
+def _quotes(service: Service) -> str:
+    return QUOTES + POINTED_AT[service.settings.quotes]
 
 
 def _privacy(service: Service) -> str:

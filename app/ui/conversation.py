@@ -194,5 +194,7 @@ def _figures(answer: Answer) -> Html:
             f"{cache.cached_tokens:,} of {cache.prompt_tokens:,} prompt tokens from cache"
             + (f" ({cache.restored_from})" if cache.cached_tokens else "")
         )
+    if cache.written_tokens is not None:
+        said.append(f"{cache.written_tokens:,} tokens written")
     said.append(answer.model if answer.model is not None else "no language model took part")
     return html('<p class="figures">{said}</p>', said=" · ".join(said))

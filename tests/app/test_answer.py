@@ -4,17 +4,20 @@ import threading
 
 import pytest
 
-from app.answer import ABSTAIN, QuestionError, Readers, answer_question
+from app.answer import QuestionError, answer_question
 from app.followup import Turn
+from app.model_types import ModelError
 from app.models import resolve
+from app.prompt import ABSTAIN
+from app.quoting import Readers
 from app.reader import open_reader
-from app.types import AnswerMode, Done, Retrieved, TextDelta
+from app.types import AnswerMode, Done, QuoteSource, Retrieved, TextDelta
 
 pytestmark = pytest.mark.java
 
 
-def ask(index, question, model=None, **options):
-    readers = Readers(open_reader(), model)
+def ask(index, question, model=None, source=QuoteSource.READER, **options):
+    readers = Readers(open_reader(), model, source)
     *events, done = answer_question(question, index=index, readers=readers, **options)
     assert isinstance(events[0], Retrieved)
     assert isinstance(done, Done)
@@ -108,3 +111,24 @@ def test_questions_that_cannot_be_asked(index):
         ask(index, "why " * 9000)
     with pytest.raises(QuestionError, match="--model"):
         ask(index, "Why?", mode=AnswerMode.FREE)
+
+
+@pytest.mark.parametrize("source", [QuoteSource.MODEL, QuoteSource.BOTH])
+def test_a_language_model_may_choose_the_quotes(index, model, source):
+    question = "Who designed the Orchard Bridge?"
+    answer = ask(index, question, model=model, source=source)
+    for citation in answer.citations:
+        assert index.text(citation.document_id)[citation.start : citation.end] == citation.text
+        assert citation.start <= citation.focus[0] < citation.focus[1] <= citation.end
+    assert answer.model == model.name
+    assert answer.mode is not AnswerMode.FREE
+    assert answer.cache.written_tokens > 0
+    assert answer.timings.first_token == answer.timings.total
+    cancel = threading.Event()
+    cancel.set()
+    assert ask(index, "Why?", model=model, source=source, cancel=cancel).stopped
+
+
+def test_only_a_local_model_can_quote(index):
+    with pytest.raises(ModelError, match="'quotes' to reader"):
+        ask(index, "Why?", source=QuoteSource.MODEL)

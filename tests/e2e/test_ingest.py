@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.answer import Readers, answer_question
+from app.answer import answer_question
 from app.library import Library, State
+from app.quoting import Readers
 from app.reader import open_reader
 from app.sample import sample_files
 from app.types import AnswerMode, Done
