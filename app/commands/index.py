@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command()(remove)
     group.command()(info)
     group.command()(verify)
+    group.command()(reembed)
 
 
 def build(
@@ -122,6 +123,26 @@ def verify(folder: Folder, json: Json = False) -> None:
     if problems:
         raise typer.Exit(1)
     say(f"{folder} is whole")
+
+
+def reembed(
+    folder: Folder,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="A folder or a hub id; 'none' for BM25 alone.")
+    ],
+    json: Json = False,
+) -> None:
+    """Give an index the vectors of another encoder, in place; a stopped run goes on."""
+    from app.console import print_json, say
+    from retrieval.reembed import reembed as embed_anew
+
+    with _progress() as progress:
+        chosen = _encoder(encoder)
+        embed_anew(folder, chosen, lambda done, total: progress("encoding", done, total))
+    if json:
+        print_json({"encoder": asdict(chosen.info) if chosen else None})
+    else:
+        say(f"{folder} now has the vectors of {encoder}")
 
 
 def _encoder(name: str | None) -> "Encoder | None":

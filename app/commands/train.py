@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands import train_encoder
+
 if TYPE_CHECKING:
     from jamba.training_state import Point
 
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("lm")(lm)
     group.command("reader")(reader)
+    train_encoder.register(group)
     app.add_typer(group, name="train")
 
 
