@@ -5,31 +5,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench_retrieval import CachedEncoder, Found, found_by, make_index
+from benchmarks.bench_retrieval import CachedEncoder, make_index
 from retrieval.encoder import load_encoder
-from retrieval.evaluate import Task, read_task
-from retrieval.fusion import DEFAULT, Fusion, hybrid
-from retrieval.index import Index
+from retrieval.evaluate import Task, ask_all, read_task
+from retrieval.index import DEPTH, Index
+from retrieval.search import Search
 from retrieval.types import Hit, Mode
 
 SQUAD = "squad"
 SMALL = ("cranfield", "cacm", "med", "vaswani")
+Hits = dict[str, list[Hit]]  # by question
 SPLITS = json.loads(Path(__file__).with_name("splits.json").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One collection and what each retriever finds for each question."""
+    """One collection with its index, whose encoder knows the questions' vectors."""
 
     name: str
     task: Task
     index: Index
-    lexical: Found
-    dense: Found
 
-    def fused(self, query: str, k: int, fusion: Fusion = DEFAULT) -> list[Hit]:
-        """The hybrid's hits."""
-        return hybrid(self.lexical[query], self.dense[query], k, fusion=fusion)
+    def found(self, queries: Sequence[str], mode: Mode = Mode.HYBRID, k: int = DEPTH) -> Hits:
+        """The best `k` hits of each of these questions."""
+        asked = {query: self.task.queries[query] for query in queries}
+        return dict(ask_all(self.index, asked, Search(k, mode)))
 
 
 def prepare(name: str, data: Path, cache: Path) -> Prepared:
@@ -41,9 +41,7 @@ def prepare(name: str, data: Path, cache: Path) -> Prepared:
     encoder = CachedEncoder(load_encoder(), vectors, list(task.queries.values()))
     folder = cache / ("plain" if squad else name)
     make_index(task, folder, encoder, titles=not squad)
-    index = Index.open(folder, encoder)
-    lexical, dense = (found_by(index, task, mode) for mode in (Mode.BM25, Mode.DENSE))
-    return Prepared(name, task, index, lexical, dense)
+    return Prepared(name, task, Index.open(folder, encoder))
 
 
 def squad_queries(task: Task, part: str) -> list[str]:

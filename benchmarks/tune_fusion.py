@@ -13,15 +13,26 @@ against what ships today. CACHE keeps indexes and vectors, outside the repositor
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
 from app.experiments.significance import compare, in_words
-from benchmarks.prepared import SMALL, SPLITS, SQUAD, Prepared, fold_queries, prepare, squad_queries
+from benchmarks.prepared import (
+    SMALL,
+    SPLITS,
+    SQUAD,
+    Hits,
+    Prepared,
+    fold_queries,
+    prepare,
+    squad_queries,
+)
 from retrieval.evaluate import PerQuery, measure_each
-from retrieval.fusion import DEFAULT, Fusion, Method
-from retrieval.types import Hit
+from retrieval.fusion import DEFAULT, Fusion, Method, hybrid
+from retrieval.records import Scored
+from retrieval.types import Hit, Mode
 
 GRID = [
     *(Fusion(Method.CONVEX, round(0.05 * step, 2)) for step in range(21)),
@@ -37,11 +48,23 @@ Values = Mapping[str, Mapping[Fusion, PerQuery]]  # by collection and rule
 
 def measured(one: Prepared, rules: Iterable[Fusion]) -> dict[Fusion, PerQuery]:
     """Every measure of every question under every rule."""
+    asked = list(one.task.queries)
+    lexical, dense = (scored(one.found(asked, mode)) for mode in (Mode.BM25, Mode.DENSE))
     return {
         rule: measure_each(
-            one.task.qrels, {q: ids(one.fused(q, K, rule)) for q in one.task.queries}, MEASURES
+            one.task.qrels,
+            {q: ids(hybrid(lexical[q], dense[q], K, fusion=rule)) for q in asked},
+            MEASURES,
         )
         for rule in rules
+    }
+
+
+def scored(found: Hits) -> dict[str, list[Scored]]:
+    """What fusion takes; ids are shared, for there are a million of them."""
+    return {
+        query: [Scored(sys.intern(hit.passage_id), hit.score) for hit in hits]
+        for query, hits in found.items()
     }
 
 

@@ -24,7 +24,7 @@ from statistics import median
 from app.experiments.run_folder import RunFolder
 from app.experiments.significance import compare, in_words
 from app.rerankers import READER, open_reranker
-from benchmarks.prepared import SMALL, SQUAD, Prepared, prepare, squad_queries
+from benchmarks.prepared import SMALL, SQUAD, Hits, Prepared, prepare, squad_queries
 from retrieval.evaluate import PerQuery, means, measure_each
 from retrieval.rerank import Reranker, Scorer, rerank
 from retrieval.sentence_rank import DEPTH as SENTENCE_DEPTH
@@ -51,16 +51,14 @@ class Known:
         return [self._scores[question, passage.id] for passage in passages]
 
 
-def read(
-    one: Prepared, queries: Sequence[str], scorer: Scorer, cache: Path
-) -> tuple[Known, list[float]]:
+def read(one: Prepared, found: Hits, scorer: Scorer, cache: Path) -> tuple[Known, list[float]]:
     """Score the K best hits of each question, and the seconds each took; goes on with the cache."""
     folder, name = RunFolder(cache), f"rerank-{scorer.weight_hash[:16]}-{one.name}.jsonl"
     kept = {row["query"]: row for row in folder.lines(name)}
-    for number, query in enumerate(queries, start=1):
+    for number, (query, hits) in enumerate(found.items(), start=1):
         if query in kept:
             continue
-        passages = one.index.passages([hit.passage_id for hit in one.fused(query, K)])
+        passages = one.index.passages(ids(hits))
         began = time.perf_counter()
         scores = scorer.scores(one.task.queries[query], passages)
         kept[query] = {
@@ -70,37 +68,35 @@ def read(
         }
         folder.append(name, [kept[query]])
         if number % 50 == 0:
-            print(f"{one.name} {number}/{len(queries)}", flush=True)
+            print(f"{one.name} {number}/{len(found)}", flush=True)
     scores_of = {
         (one.task.queries[query], id): score
-        for query in queries
+        for query in found
         for id, score in kept[query]["scores"].items()
     }
-    return Known(scorer, scores_of), [kept[query]["seconds"] for query in queries]
+    return Known(scorer, scores_of), [kept[query]["seconds"] for query in found]
 
 
-def reranked(one: Prepared, queries: Sequence[str], reranker: Reranker) -> PerQuery:
+def reranked(one: Prepared, found: Hits, reranker: Reranker) -> PerQuery:
     """Every measure of every question, read again."""
     ranked = {}
-    for query in queries:
-        hits = one.fused(query, K)
-        passages = one.index.passages([hit.passage_id for hit in hits[: reranker.depth]])
+    for query, hits in found.items():
+        passages = one.index.passages(ids(hits[: reranker.depth]))
         ranked[query] = ids(rerank(one.task.queries[query], hits, passages, reranker))
-    return measure_each({query: one.task.qrels[query] for query in queries}, ranked, MEASURES)
+    return measure_each({query: one.task.qrels[query] for query in found}, ranked, MEASURES)
 
 
-def by_sentences(one: Prepared, queries: Sequence[str]) -> tuple[PerQuery, list[float]]:
+def by_sentences(one: Prepared, found: Hits) -> tuple[PerQuery, list[float]]:
     """The same for what the application does without a reranker."""
     ranked, seconds = {}, []
-    for query in queries:
-        hits = one.fused(query, K)
+    for query, hits in found.items():
         best = hits[:SENTENCE_DEPTH]
-        passages = one.index.passages([hit.passage_id for hit in best])
+        passages = one.index.passages(ids(best))
         began = time.perf_counter()
         again = rank_by_sentences(one.task.queries[query], best, passages, one.index.encoder)
         seconds.append(time.perf_counter() - began)
         ranked[query] = ids([*again, *hits[SENTENCE_DEPTH:]])
-    return measure_each({q: one.task.qrels[q] for q in queries}, ranked, MEASURES), seconds
+    return measure_each({q: one.task.qrels[q] for q in found}, ranked, MEASURES), seconds
 
 
 def ids(hits: Sequence[Hit]) -> list[str]:
@@ -108,17 +104,16 @@ def ids(hits: Sequence[Hit]) -> list[str]:
 
 
 def drawn(queries: Sequence[str], count: int) -> list[str]:
-    """A seeded draw, in the given order."""
-    chosen = set(random.Random(11).sample(list(queries), min(count, len(queries))))
-    return [query for query in queries if query in chosen]
+    """A seeded draw; a larger one holds every smaller one, whose scores are known."""
+    shuffled = list(queries)
+    random.Random(11).shuffle(shuffled)
+    return shuffled[:count]
 
 
-def grid(
-    one: Prepared, queries: Sequence[str], model: Reranker, depth: int
-) -> dict[float, dict[str, float]]:
+def grid(one: Prepared, found: Hits, model: Reranker, depth: int) -> dict[float, dict[str, float]]:
     """Each weight's figures in percent."""
     return {
-        weight: means(reranked(one, queries, replace(model, weight=weight, depth=depth)), MEASURES)
+        weight: means(reranked(one, found, replace(model, weight=weight, depth=depth)), MEASURES)
         for weight in WEIGHTS
     }
 
@@ -132,19 +127,17 @@ def fit(sets: Sequence[Prepared], model: Reranker, cache: Path, count: int) -> N
     grids: dict[str, dict[int, dict[float, dict[str, float]]]] = {}
     for one in sets:
         whole = squad_queries(one.task, "calibration") if one.name == SQUAD else one.task.queries
-        queries = drawn(list(whole), count)
-        known, seconds = read(one, queries, model.scorer, cache)
+        found = one.found(drawn(list(whole), count), k=K)
+        known, seconds = read(one, found, model.scorer, cache)
         asked = replace(model, scorer=known)
-        grids[one.name] = {depth: grid(one, queries, asked, depth) for depth in DEPTHS}
-        print(
-            f"\n{one.name}, {len(queries)} questions, {median(seconds):.2f} s each for {K} hits\n"
-        )
+        grids[one.name] = {depth: grid(one, found, asked, depth) for depth in DEPTHS}
+        print(f"\n{one.name}, {len(found)} questions, {median(seconds):.2f} s each for {K} hits\n")
         print(f"| depth, weight | {' | '.join(MEASURES)} | |\n|---|{'---|' * (len(MEASURES) + 1)}")
         for depth, rows in grids[one.name].items():
             for weight, figures in rows.items():
                 print(line(f"{depth}, {weight}", figures))
     for depth in DEPTHS:
-        weight = best_weight({name: found[depth] for name, found in grids.items()})
+        weight = best_weight({name: rows[depth] for name, rows in grids.items()})
         print(f"\ndepth {depth}: weight {weight}", end="")
     print()
 
@@ -165,11 +158,12 @@ def best_weight(grids: Mapping[str, Mapping[float, Mapping[str, float]]]) -> flo
 def report(one: Prepared, model: Reranker, cache: Path, count: int) -> None:
     """Questions of the reporting articles: fused, by sentences, read again; gain, cost and test."""
     queries = drawn(squad_queries(one.task, "reporting"), count)
-    known, reading = read(one, queries, model.scorer, cache)
+    hits = one.found(queries, k=K)
+    known, reading = read(one, hits, model.scorer, cache)
     model = replace(model, scorer=known)
-    plain = reranked(one, queries, replace(model, weight=0.0))
-    sentences, encoding = by_sentences(one, queries)
-    again = reranked(one, queries, model)
+    plain = reranked(one, hits, replace(model, weight=0.0))
+    sentences, encoding = by_sentences(one, hits)
+    again = reranked(one, hits, model)
     print(f"SQuAD, {len(queries)} questions of the reporting articles, all 2,430 passages\n")
     print(f"| | {' | '.join(MEASURES)} | seconds |\n|---|{'---|' * (len(MEASURES) + 1)}")
     print(line("fused", means(plain, MEASURES)))
