@@ -50,7 +50,7 @@ def perplexity(  # noqa: PLR0913 - one argument for each option
     candidates: Annotated[int, typer.Option(min=1, help="Passages to choose from.")] = 16,
     rank_tokens: Annotated[int, typer.Option(min=1, help="Prefix tokens that 'lm' scores.")] = 16,
     reranker: Annotated[
-        Path | None, typer.Option(help="For 'predictive': a folder of train reranker.")
+        Path | None, typer.Option(help="For 'predictive': a folder of train predictive.")
     ] = None,
     forbidden: Annotated[
         Path | None, typer.Option(help="Titles never to retrieve from, one a line.")

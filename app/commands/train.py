@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("lm")(lm)
     group.command("reader")(reader)
+    group.command("predictive")(predictive)
     train_encoder.register(group)
     app.add_typer(group, name="train")
 

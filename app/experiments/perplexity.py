@@ -31,6 +31,7 @@ class Scored:
     chosen: int | None  # rank among those retrieved, from 0; None: nothing was retrieved
     losses: tuple[float, ...]
     without: tuple[float, ...]  # of the same tokens and window, without a passage
+    judged: tuple[float, ...] = ()  # what each passage was chosen by, where the model was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +147,14 @@ class Evaluation:
         without = of((), targets)
         if not candidates:
             return Scored(stride.begin, stride.end, None, without, without)
-        judged = targets if self._ranking is Ranking.ORACLE else self._ranked(stride)
-        chosen = min(candidates, key=lambda rank: (sum(of(candidates[rank], judged)), rank))
-        return Scored(stride.begin, stride.end, chosen, of(candidates[chosen], targets), without)
+        judged: tuple[float, ...] = ()
+        chosen = next(iter(candidates))
+        if self._asks_model:
+            by = targets if self._ranking is Ranking.ORACLE else self._ranked(stride)
+            judged = tuple(sum(of(passage, by)) for passage in candidates.values())
+            chosen = int(np.argmin(judged))  # the earlier of two that are equal
+        losses_with = of(candidates[chosen], targets)
+        return Scored(stride.begin, stride.end, chosen, losses_with, without, judged)
 
 
 def _targets(stride: Stride) -> range:

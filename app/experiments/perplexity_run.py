@@ -67,9 +67,7 @@ def run(
     text = read_text(request.text, scorer, request.max_tokens)
     strides = plan(len(text.ids), request.setup)
     guard = Guard(text.text, text.digest, _titles(request.forbidden))
-    evaluation = Evaluation(
-        scorer, text.ids, request.setup, request.ranking, _chooser(request, scorer)
-    )
+    evaluation = Evaluation(scorer, text.ids, request.setup, request.ranking, _chooser(request))
     scorer.losses([Row(np.array(text.ids[:2], np.int64), np.array([1]))])  # refuses now or never
     with closing(_Source(request, guard)) as source:
         settings = _settings(request, scorer, text, source)
@@ -203,16 +201,21 @@ def _from_line(line: dict[str, Any]) -> Scored:
         line["chosen"],
         tuple(line["losses"]),
         tuple(line["without"]),
+        tuple(line["judged"]),
     )
 
 
-def _chooser(request: Request, scorer: Scorer) -> Choose:
+def _chooser(request: Request) -> Choose:
     """How a passage is chosen where the model itself is not asked."""
+    if (request.ranking is Ranking.PREDICTIVE) != (request.reranker is not None):
+        raise ExperimentError("--ranking predictive and --reranker go together")
     if request.ranking is Ranking.RANDOM:
         return lambda found: _drawn(found, request.seed)
-    if request.ranking is Ranking.PREDICTIVE:
-        raise ExperimentError("--ranking predictive needs a reranker")
-    return lambda found: 0
+    if request.reranker is None:
+        return lambda found: 0
+    from app.experiments.predictive import Reranker
+
+    return Reranker.open(request.reranker).choose
 
 
 def _drawn(found: Retrieved, seed: int) -> int:
@@ -245,4 +248,7 @@ def _settings(request: Request, scorer: Scorer, text: Text, source: _Source) -> 
         "ranking": request.ranking,
         "candidates": request.passages,
         "seed": request.seed,
+        "reranker_digest": None
+        if request.reranker is None
+        else digest_of(request.reranker.glob("*.safetensors")),
     }

@@ -72,6 +72,27 @@ def jamba_folder(tmp_path_factory) -> Path:
     return _saved(JambaForCausalLM(config), tmp_path_factory.mktemp("jamba"))
 
 
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory, jamba_folder) -> Path:
+    """A BERT of one layer with the tiny models' words."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder: Path = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=256,
+    )
+    BertModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(jamba_folder).save_pretrained(folder)
+    return folder
+
+
 def _saved(model, folder: Path) -> Path:
     """The model with weights large enough to matter, and a tokenizer of the town's words."""
     import torch

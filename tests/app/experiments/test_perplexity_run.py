@@ -9,6 +9,7 @@ import pytest
 
 from app.experiments.open_scorer import open_scorer
 from app.experiments.perplexity_run import Request, run
+from app.experiments.predictive_training import Training, train
 from app.experiments.run_folder import RunError
 from app.experiments.strides import ExperimentError, Ranking, Setup
 from app.model_types import ModelError
@@ -88,11 +89,22 @@ def test_the_retrieval_file_of_a_run_serves_another(scorer, request_, tmp_path):
     assert oracle["passages"]["suspect"] == 0
 
 
+def test_a_reranker_learns_from_an_oracle_run(scorer, request_, tmp_path, bert_folder):
+    oracle, bound = ran(scorer, replace(request_, ranking=Ranking.ORACLE), tmp_path / "oracle")
+    settings = Training(steps=2, batch_size=2)
+    train([oracle], bert_folder, tmp_path / "reranker", settings, lambda *done: None)
+    request = replace(request_, ranking=Ranking.PREDICTIVE, reranker=tmp_path / "reranker")
+    _, metrics = ran(scorer, request, tmp_path / "predictive")
+    assert metrics["token_perplexity"] > bound["token_perplexity"]
+    assert metrics["without_retrieval"] == bound["without_retrieval"]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
         ({"setup": Setup()}, ExperimentError, "tokens, and nothing is retrieved"),
         ({"index": None}, ExperimentError, "either --index or --retrieved"),
+        ({"ranking": Ranking.PREDICTIVE}, ExperimentError, "--reranker go together"),
         ({"retriever": Mode.HYBRID}, RetrievalError, "has no vectors"),
         ({"forbidden": "absent"}, ExperimentError, "absent: cannot be read as a list of titles"),
         ({"text": "absent"}, ExperimentError, "absent: cannot be read as UTF-8"),
@@ -100,9 +112,8 @@ def test_the_retrieval_file_of_a_run_serves_another(scorer, request_, tmp_path):
     ],
 )
 def test_what_cannot_be_run_leaves_no_folder(scorer, request_, tmp_path, change, error, said):
-    paths = {key: tmp_path / v if isinstance(v, str) else v for key, v in change.items()}
-    if "retriever" in change:
-        paths["retriever"] = change["retriever"]
+    is_path = {"index", "text", "forbidden"}
+    paths = {key: tmp_path / v if key in is_path and v else v for key, v in change.items()}
     with pytest.raises(error, match=said):
         ran(scorer, replace(request_, **paths), tmp_path / "run")
     assert not (tmp_path / "run").exists()
