@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands import train_encoder
+from app.commands.train_predictive import predictive
 
 if TYPE_CHECKING:
     from jamba.training_state import Point
