@@ -7,6 +7,7 @@ import typer
 
 from app.commands import train_encoder
 from app.commands.train_predictive import predictive
+from app.commands.train_reranker import reranker
 
 if TYPE_CHECKING:
     from jamba.training_state import Point
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("lm")(lm)
     group.command("reader")(reader)
     group.command("predictive")(predictive)
+    group.command("reranker")(reranker)
     train_encoder.register(group)
     app.add_typer(group, name="train")
 
