@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow check bench bench-jamba venv ocr dev chromium pins clean
+.PHONY: demo test test-slow check bench bench-jamba gpu-check venv ocr dev chromium pins clean
 
 # Ctrl-C is how one leaves: the shell waits for the end, and make has no error to report.
 demo: venv ## install what is missing, build the sample collection once, serve the page
@@ -48,6 +48,9 @@ bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built
 	$(PY) -m benchmarks.bench_batch
 	$(PY) -m benchmarks.bench_policy
 	test -d $(DATA) && $(PY) -m benchmarks.bench_quantise $(DATA)/text/wikitext2.test.txt
+
+gpu-check: dev ## on a machine with a GPU: kernels, parity, speed, training; nine minutes at most
+	$(PY) -m benchmarks.gpu_check
 
 venv: $(VENV)/.runtime
 dev: $(VENV)/.dev
