@@ -17,7 +17,7 @@ from retrieval.durable import write_file
 from retrieval.encoder import Encoder
 from retrieval.lock import WriterLock
 from retrieval.manifest import write_manifest
-from retrieval.records import EncoderInfo, Placed, Segment, titled
+from retrieval.records import EncoderInfo, Segment, titled
 from retrieval.segments import delete_unused, update_segments
 from retrieval.store import Store
 from retrieval.writer import DENSE, LUCENE, Progress, disk_errors
@@ -35,12 +35,11 @@ class _State:
     encoder: EncoderInfo
     row: int
     segments: tuple[Segment, ...]
-    truncated: dict[str, int]  # passages not read whole, by document
 
     @classmethod
     def begin(cls, folder: Path, generation: int, encoder: EncoderInfo) -> "_State":
         """Where a run stopped that made the same vectors of the same passages; else the start."""
-        fresh = cls(generation, encoder, 0, (), {})
+        fresh = cls(generation, encoder, 0, ())
         path = folder / STATE
         if not path.exists():
             return fresh
@@ -50,7 +49,7 @@ class _State:
         whole = all((folder / DENSE / segment.name).is_file() for segment in segments)
         if not (same and whole):
             return fresh
-        return cls(generation, encoder, found["row"], segments, found["truncated"])
+        return cls(generation, encoder, found["row"], segments)
 
     def save(self, folder: Path) -> None:
         write_file(folder / STATE, json.dumps(asdict(self)).encode())
@@ -66,11 +65,8 @@ def reembed(path: Path, encoder: Encoder | None, progress: Progress | None = Non
         info = encoder.info if encoder else None
         if _same(store.encoder, info):
             return store.generation
-        segments: tuple[Segment, ...] = ()
-        truncated: dict[str, int] = {}
-        if encoder:
-            state = _encode_all(path, store, encoder, progress)
-            segments, truncated = state.segments, state.truncated
+        segments = _encode_all(path, store, encoder, progress) if encoder else ()
+        truncated = _truncated(store, encoder) if encoder else {}
         return _commit(path, store, info, segments, truncated)
 
 
@@ -94,30 +90,36 @@ def _same(built: EncoderInfo | None, ours: EncoderInfo | None) -> bool:
     return built.makes_vectors_of(ours)
 
 
-def _encode_all(path: Path, store: Store, encoder: Encoder, progress: Progress | None) -> _State:
+def _encode_all(
+    path: Path, store: Store, encoder: Encoder, progress: Progress | None
+) -> tuple[Segment, ...]:
     """Vectors of every passage in new segments, a piece at a time."""
     state = _State.begin(path, store.generation, encoder.info)
     total = store.counts()[1]
     done = sum(segment.rows for segment in state.segments)
     while piece := store.placed_after(state.row, PIECE):
-        state = _encoded(path, state, piece, encoder)
+        rows = np.array([passage.row for passage in piece], np.int64)
+        vectors = encoder.encode_passages([(passage.title, passage.text) for passage in piece])
+        segments = update_segments(path / DENSE, state.segments, (rows, vectors), NOBODY)
+        state = replace(state, row=piece[-1].row, segments=tuple(segments))
         state.save(path)
         done += len(piece)
         if progress:
             progress(done, total)
-    return state
+    return state.segments
 
 
-def _encoded(path: Path, state: _State, piece: list[Placed], encoder: Encoder) -> _State:
-    rows = np.array([passage.row for passage in piece], np.int64)
-    vectors = encoder.encode_passages([(passage.title, passage.text) for passage in piece])
-    segments = update_segments(path / DENSE, state.segments, (rows, vectors), NOBODY)
-    truncated = dict(state.truncated)
-    texts = [titled(p.title, p.text, encoder.title_separator) for p in piece]
-    for passage, tokens in zip(piece, encoder.count_tokens(texts), strict=True):
-        if tokens > encoder.max_tokens:
-            truncated[passage.document_id] = truncated.get(passage.document_id, 0) + 1
-    return replace(state, row=piece[-1].row, segments=tuple(segments), truncated=truncated)
+def _truncated(store: Store, encoder: Encoder) -> dict[str, int]:
+    """By document, how many of its passages the encoder does not read to their end."""
+    found: dict[str, int] = {}
+    row = 0
+    while piece := store.placed_after(row, PIECE):
+        texts = [titled(p.title, p.text, encoder.title_separator) for p in piece]
+        for passage, tokens in zip(piece, encoder.count_tokens(texts), strict=True):
+            if tokens > encoder.max_tokens:
+                found[passage.document_id] = found.get(passage.document_id, 0) + 1
+        row = piece[-1].row
+    return found
 
 
 def _commit(

@@ -84,6 +84,16 @@ def test_the_vectors_are_those_of_a_new_build(index, old, new, tmp_path):
     assert verify_index(index) == []
 
 
+def test_passages_too_long_for_the_new_encoder_are_counted(tmp_path, new):
+    path = tmp_path / "index"
+    with IndexWriter(path, None) as writer:
+        writer.add("long", "long.txt", extracted("apple trees " * 60, "Orchard"), whole=True)
+        writer.add("short", "short.txt", extracted("apple"), whole=True)
+        writer.commit()
+    reembed(path, new)
+    assert Index.open(path, new).info()["counts"]["truncated"] == 1
+
+
 def test_an_open_index_follows(index, old, new):
     opened = Index.open(index)
     assert opened.search("bees", mode=Mode.DENSE)
