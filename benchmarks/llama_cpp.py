@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from jamba.bpe import END_OF_TURN
 from jamba.config import JambaConfig, load_config
 
 VERSION = "0.3.36"
@@ -87,13 +88,17 @@ def _run(command: list[Any]) -> None:
         raise CannotBuild(f"{command[0]} failed with {done.returncode}; its output stands above")
 
 
-def write_gguf(folder: Path, out: Path) -> Path:
-    """Our checkpoint folder as a float32 GGUF file without a vocabulary."""
+def write_gguf(folder: Path, out: Path, has_words: bool = False) -> Path:
+    """Our checkpoint folder as a float32 GGUF file; a server needs its words, a benchmark none."""
     sys.path.insert(0, str(_source(cache()) / "gguf-py"))
     gguf: Any = importlib.import_module("gguf")
     config = load_config(folder)
     writer = gguf.GGUFWriter(out, "jamba")
     _write_fields(writer, gguf, config)
+    if has_words:
+        _write_words(writer, gguf, folder)
+    else:
+        writer.add_tokenizer_model("no_vocab")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.JAMBA, config.num_hidden_layers)
     for name, tensor in _fused(load_file(folder / "model.safetensors"), config).items():
         theirs = names.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -125,7 +130,29 @@ def _write_fields(writer: Any, gguf: Any, config: JambaConfig) -> None:
     writer.add_expert_used_count(config.num_experts_per_tok)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("no_vocab")
+
+
+def _write_words(writer: Any, gguf: Any, folder: Path) -> None:
+    """The byte-level BPE of tokenizer.json, its ends and the chat template."""
+    described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    numbers: dict[str, int] = described["model"]["vocab"]
+    special = {token["content"] for token in described["added_tokens"] if token["special"]}
+    words = sorted(numbers, key=numbers.__getitem__)
+    kinds = gguf.TokenType
+    merges = [
+        pair if isinstance(pair, str) else " ".join(pair) for pair in described["model"]["merges"]
+    ]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(words)
+    writer.add_token_types([kinds.CONTROL if word in special else kinds.NORMAL for word in words])
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(numbers[settings["bos_token"]])
+    writer.add_eos_token_id(numbers[settings["eos_token"]])
+    writer.add_eot_token_id(numbers[END_OF_TURN])
+    writer.add_add_bos_token(False)  # the template writes it
+    writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
 
 
 def _fused(tensors: dict[str, torch.Tensor], config: JambaConfig) -> dict[str, torch.Tensor]:
