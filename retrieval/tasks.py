@@ -4,7 +4,6 @@ Judgements (which documents are right) and answers (which words are) stay apart:
 one, some the other, SQuAD has both.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -223,13 +222,13 @@ def _topic(path: Path, number: int, line: str) -> tuple[str, str]:
 
 
 def _judgement(path: Path, number: int, line: str) -> tuple[str, str, int]:
-    columns = line.split()
-    if len(columns) != 4:  # BEIR's: a tab apart, so that an id may hold a blank
-        columns = next(csv.reader([line], delimiter="\t"))
+    columns = line.split("\t")  # BEIR's three: an id may hold a blank
+    if len(columns) != 3:
+        columns = line.split()
     try:
-        if len(columns) == 4:
-            return columns[0], columns[2], int(columns[3])
-        query_id, document_id, grade = columns
+        query_id, *_, document_id, grade = columns
+        if len(columns) not in (3, 4):
+            raise ValueError(f"{len(columns)} columns")
         return query_id, document_id, int(grade)
     except ValueError as error:
         raise RetrievalError(f"{path}:{number}: not a judgement: {line!r}") from error

@@ -55,6 +55,12 @@ def test_a_bad_judgement_is_named(tmp_path, lines, where):
         read_qrels(path)
 
 
+def test_judgements_may_be_three_columns_or_four(tmp_path):
+    path = tmp_path / "qrels"
+    path.write_text("query-id\tcorpus-id\tscore\n1\ta b\t2\n2\t0\td\t1\n3 Q0 e -1\n")
+    assert read_qrels(path) == {"1": {"a b": 2}, "2": {"d": 1}, "3": {"e": -1}}
+
+
 def test_judgements_of_other_queries_are_an_error(beir, tmp_path):
     (tmp_path / "q.txt").write_text("x 0 d 1\n")
     with pytest.raises(RetrievalError, match="none of the queries"):
