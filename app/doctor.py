@@ -197,7 +197,7 @@ def check_gpu() -> Check:
     if not torch.cuda.is_available():
         return Check("gpu", State.OK, "none, everything runs on the CPU")
     device = torch.cuda.get_device_name()
-    missing = [p for p in ("faiss-gpu", "mamba-ssm", "causal-conv1d") if not _installed(p)]
+    missing = [package for package in ("triton", "faiss-gpu") if not _installed(package)]
     if missing:
         detail = f"{device}; not installed: {', '.join(missing)}"
         return Check("gpu", State.WARN, detail, "see docs/quickstart-gpu.md")

@@ -13,7 +13,13 @@ from tests.jamba.test_scan import draw
 
 triton_scan = pytest.importorskip("jamba.kernels.triton_scan", reason="triton is not installed")
 
-from jamba.kernels import triton_conv, triton_decode, triton_products, triton_scan_grad  # noqa: E402
+from jamba.kernels import (  # noqa: E402
+    mamba_ssm,
+    triton_conv,
+    triton_decode,
+    triton_products,
+    triton_scan_grad,
+)
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RESET = torch.tensor([[1, 0, 0, 1, 1, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0, 0, 0, 0]]).bool()
@@ -49,6 +55,16 @@ def test_scan(shape, reset, short_chunks):
     expected = selective_scan_reference(*inputs, reset)
     assert_close(y, expected[0])
     assert_close(final, expected[1])
+
+
+def test_a_scan_from_zero_is_resumed_exactly():
+    x, dt, A, B, C, D, state = draw(states=3)
+    y, final = selective_scan_reference(x, dt, A, B, C, D, torch.zeros_like(state))
+    ours = mamba_ssm.resumed(y, final, dt, A, C, state)
+    for found, expected in zip(
+        ours, selective_scan_reference(x, dt, A, B, C, D, state), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("reset", [RESET, None], ids=["packed", "one document"])
