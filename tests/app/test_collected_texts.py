@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from app.collected_texts import PACKAGES, collect, django_paragraphs, prose
+from app.lm_data import read_text
 from app.types import OrbweaverError
 
 SENTENCE = "The old lighthouse at the end of the harbour was built of grey stone in one summer"
@@ -54,7 +55,7 @@ def index(tmp_path, monkeypatch):
 
 def test_articles_come_without_markup_references_and_scraps(index, tmp_path):
     path = collect(GENSIM, tmp_path / "texts")
-    assert path.read_text().splitlines() == ["= Light =", LONG, f"{LONG} It is very tall too."]
+    assert read_text(path).split("\n") == ["= Light =", LONG, f"{LONG} It is very tall too."]
 
 
 def test_a_text_is_collected_once(index, tmp_path):
