@@ -23,9 +23,9 @@ class Guard:
         self._refused: dict[str, bool] = {}
 
     @property
-    def refused(self) -> int:
-        """How many different passages were refused so far."""
-        return sum(self._refused.values())
+    def refused(self) -> list[str]:
+        """The ids of the passages that were refused so far."""
+        return sorted(id for id, is_refused in self._refused.items() if is_refused)
 
     def refuses(self, passage: Passage, name_of: Callable[[str], str]) -> bool:
         """Whether the passage must not be retrieved; `name_of` gives a document's name by id."""

@@ -1,5 +1,7 @@
 """One perplexity run from its files to its folder."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -17,9 +19,11 @@ from app.experiments.retrieve import Search, retrieve
 from app.experiments.run_folder import RunFolder, digest_of
 from app.experiments.scorer import Row, Scorer
 from app.experiments.strides import ExperimentError, Ranking, Setup, Stride, plan
+from retrieval.durable import write_file
 from retrieval.types import Mode
 
-STRIDES, LOSSES, RETRIEVAL = "strides.jsonl", "losses.npy", "retrieval.json"
+STRIDES, LOSSES = "strides.jsonl", "losses.npy"
+RETRIEVAL, REFUSED = "retrieval.json", "refused.json"
 
 Track = Callable[[str, int, int], None]  # what is done, how many of how many
 
@@ -72,13 +76,13 @@ def run(
     with closing(_Source(request, guard)) as source:
         settings = _settings(request, scorer, text, source)
         folder = RunFolder.open(out, "perplexity", settings, resume=resume)
-        found = source.found(folder.path / RETRIEVAL, scorer, text.ids, strides, track)
+        found = source.found(folder.path, scorer, text.ids, strides, track)
     began = time.perf_counter()
     scored = _score(folder, evaluation, strides, found, track)
     seconds = time.perf_counter() - began
     metrics = measure(scored, tokens=len(text.ids), words=text.words, window=request.setup.window)
     metrics["passages"] = {
-        "refused": guard.refused,
+        "refused": len(json.loads((folder.path / REFUSED).read_text("utf-8"))),
         "cut": len(evaluation.cut),
         "suspect": source.suspect(found),
     }
@@ -99,14 +103,8 @@ def read_text(path: Path, scorer: Scorer, max_tokens: int | None) -> Text:
         words = scorer.decode(ids).count(" ")
     else:
         words = text.count(" ")
-    return Text(text, ids, words, digest_of_bytes(path))
-
-
-def digest_of_bytes(path: Path) -> str:
-    """SHA-256 of a file, which is how an index knows its documents."""
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()  # how an index knows its documents
+    return Text(text, ids, words, digest)
 
 
 class _Source:
@@ -136,15 +134,18 @@ class _Source:
 
     def found(
         self,
-        kept: Path,
+        folder: Path,
         scorer: Scorer,
         ids: Sequence[int],
         strides: Sequence[Stride],
         track: Track,
     ) -> list[Retrieved]:
-        """What was retrieved for each stride, kept in the file `kept` from the first time on."""
+        """What was retrieved for each stride, kept in the run's folder from the first time on."""
+        kept = folder / RETRIEVAL
         if not kept.exists():
-            write_retrieval(kept, self._all(scorer, ids, strides, track))
+            found = self._all(scorer, ids, strides, track)
+            write_file(folder / REFUSED, (json.dumps(self._guard.refused) + "\n").encode())
+            write_retrieval(kept, found)
         return read_retrieval(kept, strides)
 
     def suspect(self, found: Sequence[Retrieved]) -> int:
@@ -159,7 +160,7 @@ class _Source:
 
     def _all(
         self, scorer: Scorer, ids: Sequence[int], strides: Sequence[Stride], track: Track
-    ) -> Iterable[Retrieved]:
+    ) -> list[Retrieved]:
         request, found = self._request, []
         stream: Iterable[Retrieved]
         if self._index is None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from app.prompt import Reading, messages, messages_with_documents
 
+GRAIN = 16  # words; prompts are cut at their multiples, so that like questions begin alike
 CLOSED_BOOK = "Answer the question, briefly."  # there are no documents that could be silent
 
 
@@ -73,7 +74,8 @@ def shortened(reading: Reading, length: Callable[[Reading], int], limit: int) ->
         words = last.text.split(" ")
         without = length(replace(reading, passages=tuple(kept)))
         tokens_a_word = max(1e-9, (limit + over - without) / len(words))
-        left = len(words) - max(1, int(over / tokens_a_word))  # never more than the last allows
+        left = len(words) - max(1, int(over / tokens_a_word))
+        left -= left % GRAIN
         if without >= limit or left < 1:
             reading = replace(reading, passages=tuple(kept))
         else:

@@ -55,9 +55,10 @@ def joined(scored, name):
 @pytest.mark.parametrize("ranking", [Ranking.FIRST, Ranking.LM, Ranking.ORACLE])
 def test_the_papers_layout_gives_the_scripts_losses(name, ranking, request):
     folder = request.getfixturevalue(name)
-    ids, _, found, scored, _ = evaluated(folder, PAPER, ranking, length=122)  # a short last stride
+    length = 122 if ranking is Ranking.FIRST else 94  # the last stride is a short one
+    ids, _, found, scored, _ = evaluated(folder, PAPER, ranking, length)
     model = Model.load(folder)
-    tokens = model.encode(TEXT)[:122]
+    tokens = model.encode(TEXT)[:length]
     assert tokens.tolist() == ids
     sizes = {"window": 64, "stride": 4, "doc_tokens": 20, "ranked": 8}
     theirs, chosen = paper_losses(model, tokens, as_records(found), ranking=ranking, **sizes)
@@ -65,16 +66,18 @@ def test_the_papers_layout_gives_the_scripts_losses(name, ranking, request):
     np.testing.assert_allclose(joined(scored, "losses"), theirs, atol=2e-4)
     bare, _ = paper_losses(model, tokens, None, **sizes)
     np.testing.assert_allclose(joined(scored, "without"), bare, atol=2e-4)
-    perplexities = [math.exp(losses.sum() / 122) for losses in (joined(scored, "losses"), theirs)]
+    perplexities = [
+        math.exp(losses.sum() / length) for losses in (joined(scored, "losses"), theirs)
+    ]
     assert perplexities[0] == pytest.approx(perplexities[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_prepended_passages_are_read_once_and_score_the_same(name, request):
     folder = request.getfixturevalue(name)
-    _, strides, found, scored, evaluation = evaluated(folder, PREPEND, length=150)
+    _, strides, found, scored, evaluation = evaluated(folder, PREPEND, length=120)
     model = Model.load(folder)
-    tokens = model.encode(TEXT)[:150]
+    tokens = model.encode(TEXT)[:120]
     empty = tokens[:0]
     passages = [
         model.encode(each.candidates[0].read)[:20] if each.candidates else empty for each in found

@@ -38,6 +38,7 @@ def test_a_run_writes_what_it_found_and_what_came_out(scorer, request_, tmp_path
     folder, metrics = ran(scorer, request_, tmp_path / "run")
     written = {path.name for path in folder.iterdir()}
     assert written >= {"settings.json", "environment.json", "metrics.json", "timing.json"}
+    assert json.loads((folder / "refused.json").read_text()) == []
     records = json.loads((folder / "retrieval.json").read_text("utf-8"))
     model = Model.load(jamba_folder)
     ids = model.encode(TEXT)[:240]

@@ -108,7 +108,7 @@ def test_transformers_writes_the_same(answerer, jamba_folder, gpt2_folder):
     small = open_answerer(str(gpt2_folder), answer_tokens=4, prompt_tokens=0)
     row = ask(small, Prompt.PAPER, item, [text, text], 2)  # more than GPT-2 reads here
     assert row.cut
-    assert 150 <= row.prompt_tokens <= 156
+    assert 100 <= row.prompt_tokens <= 156
     with pytest.raises(ExperimentError, match="no chat template for the prompt 'chat'"):
         ran(small, Request(gpt2_folder / "absent", None, prompt=Prompt.CHAT), None)
 
