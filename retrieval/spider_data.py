@@ -12,6 +12,7 @@ from retrieval.records import titled
 from retrieval.recurring_spans import Occurrence
 from retrieval.store import Store
 from retrieval.training_batches import Triple, fresh, numbers_of, rng_of
+from retrieval.types import RetrievalError
 
 SHORTEST_QUERY, LONGEST_QUERY = 5, 30  # tokens: words and marks; the paper counts WordPieces
 SPAN_KEPT = 0.5  # the share of queries that keep the span
@@ -45,6 +46,8 @@ class SpanBatches:
     def _triple(self, span: MinedSpan, rng: random.Random, taken: set[int]) -> Triple:
         query, positive, negative = draw_rows(span, rng, taken)
         stored = self._store.passages_by_row([query, positive, negative])
+        if len(stored) < 3:
+            raise RetrievalError("the index lost passages meanwhile: train anew on what it holds")
         places = [o for o in span.occurrences if span.rows[o.passage] == query]
         window = query_window(stored[query].text, rng.choice(places), rng)
         passages = [

@@ -183,7 +183,9 @@ MOMENTS = [(step, when) for step in STEPS for when in ("before", "after")]
 COMMITTED = MOMENTS.index(("sqlite", "after"))
 
 
-def kill_and_check(index, old, new, step, when):
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "when"), MOMENTS)
+def test_a_killed_run_leaves_old_or_new(index, old, new, step, when):
     command = [sys.executable, "-c", CHILD, index, new.id, step, when]
     assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
     is_new = MOMENTS.index((step, when)) >= COMMITTED
@@ -195,14 +197,3 @@ def kill_and_check(index, old, new, step, when):
         pass  # clears what was left behind
     assert len(list((index / "dense").iterdir())) == 1
     assert hits(index, new) == hits(built_anew(index.with_name("anew"), new), new)
-
-
-@pytest.mark.parametrize(("step", "when"), [("sqlite", "after")])
-def test_a_killed_run_leaves_old_or_new(index, old, new, step, when):
-    kill_and_check(index, old, new, step, when)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("step", "when"), MOMENTS)
-def test_a_killed_run_leaves_old_or_new_anywhere(index, old, new, step, when):
-    kill_and_check(index, old, new, step, when)

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 
 import pytest
 
@@ -12,7 +13,7 @@ from retrieval.recurring_spans import PAPER, Occurrence
 from retrieval.spider_data import SpanBatches, draw_rows, query_window
 from retrieval.store import Store
 from retrieval.training_batches import numbers_of
-from retrieval.types import Extracted
+from retrieval.types import Extracted, RetrievalError
 from retrieval.writer import IndexWriter
 
 pytestmark = pytest.mark.java
@@ -165,6 +166,19 @@ def test_windows_are_fresh_each_epoch_and_the_same_for_the_same_step(spans, stor
     first, second = one.batch(0), one.batch(1)
     assert {t.query for t in first} != {t.query for t in second}
     assert sorted(n for _, n in numbers_of(0, len(spans), len(spans), 1)) == list(range(len(spans)))
+
+
+def test_an_index_that_lost_passages_is_noticed(mixed, spans, tmp_path):
+    copy = shutil.copytree(mixed, tmp_path / "copy")
+    with IndexWriter(copy, None) as writer:
+        for document in writer.find("long.txt"):
+            writer.remove(document)
+        writer.commit()
+    smaller = Store.open(copy)
+    batches = SpanBatches(smaller, spans, separator="\n", size=len(spans), seed=1)
+    with pytest.raises(RetrievalError, match="train anew"):
+        batches.batch(0)
+    smaller.close()
 
 
 def test_a_window_always_holds_the_span_that_it_may_lose():
