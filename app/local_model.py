@@ -90,13 +90,18 @@ class LocalModel:
             stop = (*stop, *TURN_ENDS)
         return self._pieces(request, stop)
 
-    def find_spans(self, reading: Reading, cancel: Flag | None = None) -> ModelSpans | None:
+    def find_spans(
+        self, reading: Reading, cancel: Flag | None = None, power: float | None = None
+    ) -> ModelSpans | None:
         """The literal spans that it would answer with, the best first; None if it was cancelled.
 
-        Spans count passages as the reading does. Raises as `write` does.
+        Spans count passages as the reading does. `power` of the length normalises log
+        probabilities; None: as the search has it. Raises as `write` does.
         """
         packed = self._layout.packed(reading)
-        found = _unless_cancelled(lambda: self._finder.find(packed, self._asking(packed, cancel)))
+        found = _unless_cancelled(
+            lambda: self._finder.find(packed, self._asking(packed, cancel), power)
+        )
         places = iter(enumerate(reading.passages))
         numbers = [next(n for n, each in places if each is kept) for kept in packed.passages]
         return found and replace(
@@ -108,7 +113,8 @@ class LocalModel:
     ) -> tuple[list[float | None], CacheUse] | None:
         """Its log odds that each of some texts answers, rather than that nothing does.
 
-        None for a text that it cannot write; None for all if it was cancelled.
+        Best first; None for one that it cannot write, or not within what the question costs. None
+        for all if it was cancelled.
         """
         packed = self._layout.packed(reading)
         return _unless_cancelled(

@@ -4,7 +4,7 @@ Its answer is held to literal spans while it is written, so a quote needs no che
 is, is how much likelier it holds the span than to say that the documents do not say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from retrieval.types import ReadSpan
 if TYPE_CHECKING:
     from jamba.chat import ChatTokenizer
     from jamba.sequence import Metrics
-    from jamba.span_search import Cost, Effort, Submit, Tokens
+    from jamba.span_search import Cost, Submit, Tokens
 
 SPELLINGS = 2**15  # words whose tokens are remembered
 
@@ -42,9 +42,7 @@ class SpanFinder:
         self._layout, self._ends = layout, ends
         self._encode = lru_cache(SPELLINGS)(lambda text: tuple(tokenizer.encode(text)))
 
-    def find(
-        self, reading: Reading, submit: "Submit", effort: "Effort | None" = None
-    ) -> ModelSpans:
+    def find(self, reading: Reading, submit: "Submit", power: float | None = None) -> ModelSpans:
         """The spans that the model would answer with, best first; none where there are no words.
 
         `reading` fits into a prompt, that which `submit` asks. Further paths than the likeliest
@@ -57,7 +55,8 @@ class SpanFinder:
         lead = self._layout.lead(reading)
         words = self._words(reading, lead)
         language = LiteralSpans([[each.word for each in passage] for passage in words])
-        effort = effort or Effort(tokens=self._layout.question_tokens(reading))
+        power = Effort().power if power is None else power
+        effort = Effort(tokens=self._layout.question_tokens(reading), power=power)
         found = search(submit, language, self._ends, [self._encode(lead + ABSTAIN)], effort)
         nothing = found.others[0]
         if nothing is None:
@@ -67,7 +66,7 @@ class SpanFinder:
                 place.text,
                 words[place.text][place.start].start,
                 words[place.text][place.end - 1].end,
-                each.score(effort.power) - nothing.score(effort.power),
+                each.score(power) - nothing.score(power),
             )
             for each in found.spans
             if (place := language.span(each.tokens)) is not None
@@ -77,16 +76,23 @@ class SpanFinder:
     def weigh(
         self, reading: Reading, texts: Sequence[str], submit: "Submit"
     ) -> tuple[list[float | None], CacheUse]:
-        """The log odds of each of some texts; None where the model cannot write it."""
+        """The log odds of each of some texts, which should come best first.
+
+        None where the model cannot write one, or where it would take more tokens than the question
+        has: then only the first is always weighed.
+        """
         from jamba.span_search import Effort, weigh
 
         lead, power = self._layout.lead(reading), Effort().power
-        asked = [self._encode(lead + text) for text in (ABSTAIN, *texts)]
-        (nothing, *weighed), cost = weigh(submit, asked, self._ends)
-        if nothing is None:
+        refusal, *asked = (self._encode(lead + text) for text in (ABSTAIN, *texts))
+        allowed = set(_affordable(asked, self._layout.question_tokens(reading) - len(refusal)))
+        weighed, cost = weigh(submit, [refusal, *sorted(allowed)], self._ends)
+        known = {each.tokens: each.score(power) for each in weighed if each is not None}
+        if refusal not in known:
             raise PromptError("the model has no room for an answer; lower prompt_tokens")
         scores = [
-            None if each is None else each.score(power) - nothing.score(power) for each in weighed
+            known[each] - known[refusal] if each in known and each in allowed else None
+            for each in asked
         ]
         return scores, _use(cost)[0]
 
@@ -99,6 +105,14 @@ class SpanFinder:
             placed_words(passage.text, each, spell_first)
             for passage, each in zip(reading.passages, tokens, strict=True)
         ]
+
+
+def _affordable(asked: "Sequence[Tokens]", tokens: int) -> "Iterator[Tokens]":
+    """The first, and those behind it that fit into what is left of so many tokens."""
+    for number, each in enumerate(asked):
+        if not number or len(each) <= tokens:
+            tokens -= len(each)
+            yield each
 
 
 def _use(cost: "Cost") -> tuple[CacheUse, int]:

@@ -76,7 +76,7 @@ def find_quotes(
     if not found:
         return Quoted(())
     spans = readers.spans.read(searched, [passage.text for passage in passages], found)
-    weighed, said = _weighed(spans, reading, quoting_model(readers), cancel)
+    weighed, said = weigh_spans(spans, reading, quoting_model(readers), cancel=cancel)
     if said.stopped:
         return said
     return replace(said, quotes=tuple(chosen_quotes(searched, passages, found, weighed, encoder)))
@@ -115,18 +115,28 @@ def _by_model(reading: Reading, model: LocalModel, cancel: Flag | None) -> Quote
     return Quoted(quotes, model.name, found.cache)
 
 
-def _weighed(
-    spans: Sequence[ReadSpan | None], reading: Reading, model: LocalModel, cancel: Flag | None
+def weigh_spans(
+    spans: Sequence[ReadSpan | None],
+    reading: Reading,
+    model: LocalModel,
+    mixture: Mixture = Mixture(),
+    cancel: Flag | None = None,
 ) -> tuple[list[ReadSpan | None], Quoted]:
-    """The reader's best spans with the log odds of both; the others are dropped."""
-    numbers = proposed(spans)
-    best = [span for n in numbers if (span := spans[n]) is not None]
-    texts = [reading.passages[span.passage].text[span.start : span.end] for span in best]
-    weighed = model.weigh_texts(reading, texts, cancel)
+    """The reader's best spans with the log odds of both, and who weighed.
+
+    None in place of all others, and of those that the model did not weigh.
+    """
     kept: list[ReadSpan | None] = [None] * len(spans)
+    best = {n: span for n in proposed(spans) if (span := spans[n]) is not None}
+    weighed = model.weigh_texts(reading, [words(s, reading) for s in best.values()], cancel)
     if weighed is None:
         return kept, Quoted((), model.name, stopped=True)
-    scores, cache = weighed
-    for n, span, said in zip(numbers, best, scores, strict=True):
-        kept[n] = replace(span, score=mixed(span.score, -SURE if said is None else said, Mixture()))
-    return kept, Quoted((), model.name, cache)
+    for (n, span), said in zip(best.items(), weighed[0], strict=True):
+        if said is not None:
+            kept[n] = replace(span, score=mixed(span.score, said, mixture))
+    return kept, Quoted((), model.name, weighed[1])
+
+
+def words(span: ReadSpan, reading: Reading) -> str:
+    """What a span points at."""
+    return reading.passages[span.passage].text[span.start : span.end]

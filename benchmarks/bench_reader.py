@@ -37,10 +37,10 @@ SQUAD, POLICYQA = Path("qa/squad_v1.1_subset.json"), Path("qa/policyqa_dev.json"
 K = 4
 
 
-def reporting(data: Path, file: Path, split: str) -> list[Question]:
-    """The questions of the reporting titles."""
+def of_titles(data: Path, file: Path, of: str, part: str = "reporting") -> list[Question]:
+    """The questions of a file's titles that `splits.json` has in this part."""
     splits = json.loads(Path(__file__).with_name("splits.json").read_text("utf-8"))
-    titles = set(splits[split]["reporting"])
+    titles = set(splits[of][part])
     return [question for question in read_squad(data / file) if question.title in titles]
 
 
@@ -55,15 +55,19 @@ def sentence_baseline(encoder: Encoder, asked: Sequence[Question]) -> dict[str, 
     """The gold passage's sentence with the highest cosine, as the answer."""
     exact, overlap = [], []
     for question in asked:
-        spans = sentence_spans(question.context)
-        texts = [question.context[start:end] for start, end in spans]
-        vectors = encoder.encode_passages([("", text) for text in texts])  # (sentences, d)
-        words = texts[int(np.argmax(vectors @ encoder.encode_queries([question.text])[0]))]
+        words = most_similar(encoder, question.text, [question.context])
         golds = [answer.text for answer in question.answers]
         exact.append(exact_match(words, golds))
         overlap.append(f1_score(words, golds))
     mean = ReadingScores(len(asked), 100 * statistics.mean(exact), 100 * statistics.mean(overlap))
     return mean.to_dict()
+
+
+def most_similar(encoder: Encoder, question: str, passages: Sequence[str]) -> str:
+    """The sentence of some passages with the highest cosine."""
+    texts = [text[start:end] for text in passages for start, end in sentence_spans(text)]
+    vectors = encoder.encode_passages([("", text) for text in texts])  # (sentences, d)
+    return texts[int(np.argmax(vectors @ encoder.encode_queries([question])[0]))]
 
 
 def retrieved(
@@ -110,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     reader = open_reader(options.reader)
-    squad = reporting(options.data, SQUAD, "squad")
+    squad = of_titles(options.data, SQUAD, "squad")
     drawn = random.Random(7).sample(squad, min(options.drawn, len(squad)))
     task = read_task(options.data / SQUAD)
     encoder = CachedEncoder(
@@ -121,7 +125,7 @@ def main() -> None:
     rows = {
         "SQuAD, right passage given": gold(reader, squad),
         "PolicyQA, right passage given": gold(
-            reader, reporting(options.data, POLICYQA, "policyqa")
+            reader, of_titles(options.data, POLICYQA, "policyqa")
         ),
         f"SQuAD, best {K} of all 2,430 passages": retrieved(reader, index, encoder, drawn),
         "SQuAD, most similar sentence instead": sentence_baseline(encoder, drawn),

@@ -103,7 +103,7 @@ class ChatTokenizer:
         """Whether the checkpoint brings a chat template."""
         return self._template is not None
 
-    @property
+    @cached_property
     def has_documents(self) -> bool:
         """Whether the template has a place of its own for documents."""
         from jinja2 import TemplateError, meta

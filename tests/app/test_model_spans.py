@@ -61,13 +61,19 @@ def test_passages_that_do_not_fit_are_skipped_and_not_miscounted(tiny_model):
     assert best.passage == 1
 
 
-def test_texts_are_weighed_as_they_are_found(tiny_model):
+def test_texts_are_weighed_as_spans_are_within_what_the_question_costs(tiny_model):
     text = DOCUMENTS[0].text
-    reading = Reading("Who designed it?", passages(text))
+    reading = Reading("Who designed the bridge, and when was its deck renewed?", passages(text))
     spans = tiny_model.find_spans(reading).spans[:3]
-    scores, cache = tiny_model.weigh_texts(reading, [text[s.start : s.end] for s in spans])
-    assert scores == pytest.approx([span.score for span in spans], abs=1e-3)
-    assert cache.written_tokens > 3
+    texts = [text[span.start : span.end] for span in spans]
+    scores, cache = tiny_model.weigh_texts(reading, [texts[0], text, *texts[1:], texts[0]])
+    assert scores[1] is None
+    assert scores[0] == scores[4] == pytest.approx(spans[0].score, abs=1e-3)
+    for score, span in zip(scores[2:4], spans[1:], strict=True):
+        assert score is None or score == pytest.approx(span.score, abs=1e-3)
+    assert cache.cached_tokens == cache.prompt_tokens
+    (only,), _ = tiny_model.weigh_texts(reading, [text[:200]])
+    assert only is not None
 
 
 def test_a_cancelled_search_finds_nothing(tiny_model):
