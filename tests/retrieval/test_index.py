@@ -268,7 +268,7 @@ def test_another_encoder_is_named(copy, encoder, tmp_path):
         file.seek(-4, os.SEEK_END)
         file.write(b"\0\0\0\0")
     loaded = load_encoder(str(other))
-    message = f"all-MiniLM-L6-v2.*53aa51172d14.*{loaded.weight_hash[:12]}.*index build"
+    message = f"all-MiniLM-L6-v2.*53aa51172d14.*{loaded.weight_hash[:12]}.*index reembed"
     with pytest.raises(IndexMismatch, match=message):
         Index.open(copy, loaded)
     with pytest.raises(IndexMismatch, match=message):
