@@ -31,7 +31,7 @@ from jamba.data import Corpus
 from jamba.model import Jamba, initialise
 from jamba.train import active_parameters, gemm_rate, train
 from jamba.training_state import Point, Settings
-from jamba.weights import save_model
+from jamba.weights import best_place, save_model
 
 FORMAT = 1
 STATE = "training.safetensors"  # weights, moments and history: what --resume goes on from
@@ -199,8 +199,9 @@ def run(
     corpus, held_out = build_corpus(
         sources, layout, plan, settings.row_tokens, recipe.text_share, settings.seed
     )
-    model = new_model(recipe, tokenizer, settings.seed)
-    rate = gemm_rate()
+    place = best_place()
+    model = new_model(recipe, tokenizer, settings.seed).to(place.device)
+    rate = gemm_rate(place=place)
     say(_plan(model, corpus, rate))
     history = train(model, corpus, held_out, settings, saved, report)
     measured = measure(model, history, rate)

@@ -20,6 +20,7 @@ from jamba.data import Corpus, Rows
 from jamba.experts import MixtureOfExperts
 from jamba.model import Jamba
 from jamba.muon import Muon
+from jamba.state import CPU, Place
 from jamba.training_state import Method, Point, Settings, load_state, save_state
 
 
@@ -183,15 +184,16 @@ def active_parameters(model: Jamba) -> int:
     return count
 
 
-def gemm_rate(seconds: float = 1.0) -> float:
-    """The matrix-product rate of this machine as it is now: float32, 1024 cubed, in FLOP/s."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    (a @ b).sum()
+def gemm_rate(seconds: float = 1.0, place: Place = CPU) -> float:
+    """The rate of matrix products as it is now, in the type of `place`: FLOP/s."""
+    size = 1024 if place == CPU else 8192  # a smaller one leaves a GPU idle
+    a, b = torch.randn(2, size, size, dtype=place.dtype, device=place.device)
+    (a @ b)[0, 0].item()
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        a @ b
+        (a @ b)[0, 0].item()  # waits for a GPU
         count += 1
-    return 2 * 1024**3 * count / (time.perf_counter() - began)
+    return 2 * size**3 * count / (time.perf_counter() - began)
 
 
 def new_optimizers(model: Jamba, settings: Settings) -> list[torch.optim.Optimizer]:

@@ -11,6 +11,7 @@ from jamba import train as training
 from jamba.config import JambaConfig, JambaError
 from jamba.data import Corpus, Rows, document
 from jamba.model import Jamba, initialise
+from jamba.scan import selective_scan_reference
 from jamba.training_state import Method, Settings
 
 CONFIG = JambaConfig(
@@ -191,3 +192,21 @@ def test_active_parameters_count_two_of_four_experts_and_the_head():
 def test_settings_that_cannot_be_are_refused(bad):
     with pytest.raises(JambaError):
         Settings(**bad)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")
+def test_products_in_bfloat16_as_on_a_gpu_change_little(monkeypatch):
+    """Types that meet in a step on a GPU meet here, with the plain scan in the kernel's place."""
+    exact, rough, batch = fresh(), fresh(), rows(30, 34)
+    loss = training.token_loss(exact, batch)
+    loss.backward()
+    real = torch.autocast
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype, enabled: real(kind, dtype=dtype))
+    monkeypatch.setattr("jamba.model.selective_scan", selective_scan_reference)
+    settings = Settings(steps=2)
+    assert training.token_loss(rough, batch).item() == pytest.approx(loss.item(), rel=0.02)
+    training.step(rough, training.new_optimizers(rough, settings), batch, settings, 0.5)
+    for (name, one), two in zip(exact.named_parameters(), rough.parameters(), strict=True):
+        assert two.grad.dtype == torch.float32, name
+        close = torch.nn.functional.cosine_similarity(one.grad.flatten(), two.grad.flatten(), dim=0)
+        assert close > 0.9 or one.grad.abs().max() < 1e-3, name
