@@ -161,8 +161,17 @@ class Layer(nn.Module):
     def forward(
         self, x: Tensor, state: MambaState | AttentionState | None, reset: Tensor | None
     ) -> Tensor:
+        return self.feed(self.mix(x, state, reset))
+
+    def mix(
+        self, x: Tensor, state: MambaState | AttentionState | None, reset: Tensor | None
+    ) -> Tensor:
+        """The half that looks at other tokens."""
         mixer = self.self_attn if self.is_attention else self.mamba
-        x = x + mixer(self.input_layernorm(x), state, reset)
+        return x + mixer(self.input_layernorm(x), state, reset)
+
+    def feed(self, x: Tensor) -> Tensor:
+        """The half that looks at each token by itself."""
         return x + self.feed_forward(self.pre_ff_layernorm(x))
 
 
@@ -208,6 +217,17 @@ class Jamba(nn.Module):
         if state is not None:
             state.length += ids.shape[1]
         return self.model.final_layernorm(x)
+
+    def hidden_at(self, ids: Tensor, rows: Tensor, places: Tensor) -> Tensor:
+        """Final hidden states (K, H) of ids (B, T) at K `rows` and `places` alone.
+
+        The last layer feeds forward nothing else.
+        """
+        *layers, last = self.model.layers
+        x = self.model.embed_tokens(ids)
+        for layer in layers:
+            x = layer(x, None, None)
+        return self.model.final_layernorm(last.feed(last.mix(x, None, None)[rows, places]))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of hidden states (..., H)."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from app.experiments.answerer import Answered
 from app.experiments.model_files import digest_of_model
 from app.experiments.qa_prompt import Prompt, chat_messages, document_messages, paper_parts
+from app.local_model import GPU_CHUNK
 from app.model_types import ModelError
 from app.prompt import Reading, document
 from jamba.chat import ChatPrompt, Part
@@ -18,10 +19,13 @@ class JambaAnswerer:
     def __init__(self, folder: Path, name: str, answer_tokens: int) -> None:
         import jamba
         from jamba.chat import load_tokenizer
+        from jamba.scheduler import Limits
+        from jamba.weights import best_place
 
+        place = best_place()
         try:
             self._tokenizer = load_tokenizer(folder)
-            model = jamba.load_model(folder)
+            model = jamba.load_model(folder, str(place.device), place.dtype)
         except (jamba.JambaError, OSError) as error:
             raise ModelError(f"{name}: {error}") from None
         self.name = name
@@ -30,7 +34,8 @@ class JambaAnswerer:
         self._params = jamba.SamplingParams(
             max_tokens=answer_tokens, stop_ids=self._tokenizer.eos_ids
         )
-        self._engine = jamba.Engine(model, snapshots=jamba.SnapshotStore(SNAPSHOT_BYTES))
+        limits = Limits(chunk=GPU_CHUNK) if place.device.type == "cuda" else Limits()
+        self._engine = jamba.Engine(model, jamba.SnapshotStore(SNAPSHOT_BYTES), limits)
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

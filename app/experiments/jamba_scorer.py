@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.experiments.model_files import digest_of_model
-from app.experiments.scorer import Floats, Row, batches, padded
+from app.experiments.scorer import Floats, Ids, Row, batches, padded
 from app.model_types import ModelError
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ class JambaScorer:
     def __init__(self, folder: Path, name: str) -> None:
         import jamba
         from jamba.chat import load_tokenizer
+        from jamba.weights import best_place
 
+        place = best_place()
         try:
             self._tokenizer = load_tokenizer(folder)
-            self._model = jamba.load_model(folder)
+            self._model = jamba.load_model(folder, str(place.device), place.dtype)
         except (jamba.JambaError, OSError) as error:
             raise ModelError(f"{name}: {error}") from None
         self.name = name
@@ -42,28 +44,38 @@ class JambaScorer:
 
     def losses(self, rows: Sequence[Row]) -> list[Floats]:
         """For each row, the losses (K,) of its wanted tokens in nats."""
-        import torch
-
         found: dict[int, Floats] = {}
         for batch in batches(rows):
-            chosen = [rows[number] for number in batch]
-            with torch.inference_mode():
-                hidden = self._model.hidden(torch.from_numpy(padded(chosen)))  # (B, T, H)
-                before = [hidden[n, row.wanted - 1] for n, row in enumerate(chosen)]
-                targets = np.concatenate([row.ids[row.wanted] for row in chosen])
-                losses = self._head_losses(torch.cat(before), torch.from_numpy(targets))
-            ends = np.cumsum([len(row.wanted) for row in chosen])
+            losses = self._losses([rows[number] for number in batch])
+            ends = np.cumsum([len(rows[number].wanted) for number in batch])
             found |= dict(zip(batch, np.split(losses, ends[:-1]), strict=True))
         return [found[number] for number in range(len(rows))]
 
     def close(self) -> None:
         """The memory goes with the object."""
 
+    def _losses(self, rows: Sequence[Row]) -> Floats:
+        """The losses of all rows' wanted tokens, one row after another."""
+        import torch
+
+        def put(array: Ids) -> "Tensor":
+            return torch.from_numpy(array).to(self._model.place.device)
+
+        numbers = np.repeat(np.arange(len(rows)), [len(row.wanted) for row in rows])
+        before = np.concatenate([row.wanted for row in rows]) - 1
+        targets = np.concatenate([row.ids[row.wanted] for row in rows])
+        with torch.inference_mode():
+            hidden = self._model.hidden_at(put(padded(rows)), put(numbers), put(before))  # (K, H)
+            return self._head_losses(hidden, put(targets))
+
     def _head_losses(self, hidden: "Tensor", targets: "Tensor") -> Floats:
-        """Losses (K,) of targets (K,) after hidden states (K, H), some logits at a time."""
+        """Losses (K,) in float32 of targets (K,), the logits of some tokens at a time."""
+        import torch
         import torch.nn.functional as F
-        from torch import cat
 
         pairs = zip(hidden.split(HEAD_ROWS), targets.split(HEAD_ROWS), strict=True)
-        losses = [F.cross_entropy(self._model.head(h), t, reduction="none") for h, t in pairs]
-        return np.asarray(cat(losses).numpy(), np.float32)
+        losses = [
+            F.cross_entropy(self._model.head(each).float(), wanted, reduction="none")
+            for each, wanted in pairs
+        ]
+        return np.asarray(torch.cat(losses).cpu().numpy(), np.float32)
