@@ -21,6 +21,7 @@ EncoderName = Annotated[
     str | None, typer.Option("--encoder", help="A folder or a hub id; 'none' for BM25 alone.")
 ]
 Ocr = Annotated[bool, typer.Option("--ocr", help="Read scanned PDF pages too (an extra).")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at what cannot be read.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 SHOWN_FAILURES = 50
 
@@ -43,6 +44,7 @@ def build(
     encoder: EncoderName = None,
     resume: Annotated[bool, typer.Option(help="Complete a build that was stopped.")] = False,
     ocr: Ocr = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Make an index of SOURCE: files, folders, a BEIR folder or corpus.jsonl, a DPR TSV."""
@@ -50,7 +52,13 @@ def build(
 
     with _progress() as progress:
         report = build_index(
-            sources, out, encoder=_encoder(encoder), progress=progress, resume=resume, ocr=ocr
+            sources,
+            out,
+            encoder=_encoder(encoder),
+            progress=progress,
+            resume=resume,
+            ocr=ocr,
+            strict=strict,
         )
     _finish(report, json)
 
@@ -60,6 +68,7 @@ def add(
     sources: Sources,
     encoder: EncoderName = None,
     ocr: Ocr = False,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Add what SOURCE holds to an index; files that are in it already are passed over."""
@@ -69,7 +78,12 @@ def add(
     found = find_sources(sources)
     with _progress() as progress:
         report = add_sources(
-            folder, found, encoder=_encoder_of(folder, encoder), progress=progress, ocr=ocr
+            folder,
+            found,
+            encoder=_encoder_of(folder, encoder),
+            progress=progress,
+            ocr=ocr,
+            strict=strict,
         )
     _finish(report, json)
 

@@ -42,6 +42,17 @@ def index(tmp_path_factory):
     return folder / "out"
 
 
+def test_with_strict_what_cannot_be_read_stops_the_build(tmp_path):
+    (tmp_path / "good.txt").write_text("Bees were brought to the valley in 1950.")
+    (tmp_path / "empty.txt").write_text("")
+    out = tmp_path / "out"
+    done = orbweaver("index", "build", tmp_path, "--out", out, "--encoder", "none", "--strict")
+    assert done.returncode == 1
+    assert "empty.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
 def test_search_finds_and_shows_why(index):
     done = orbweaver("search", index, "who built the press?", "--mode", "bm25", "--json")
     (hit,) = last_json(done)["hits"]
