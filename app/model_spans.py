@@ -31,6 +31,7 @@ class ModelSpans:
     spans: tuple[ReadSpan, ...]
     cache: CacheUse
     path_tokens: int  # of the first path alone, as free decoding would write
+    is_best: bool  # whether no span that was not met can be better than the first
 
 
 class SpanFinder:
@@ -71,7 +72,7 @@ class SpanFinder:
             for each in found.spans
             if (place := language.span(each.tokens)) is not None
         )
-        return ModelSpans(spans, *_use(found.cost))
+        return ModelSpans(spans, *_use(found.cost), found.is_best)
 
     def weigh(
         self, reading: Reading, texts: Sequence[str], submit: "Submit"

@@ -8,11 +8,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jamba.config import JambaConfig
 from jamba.engine import Engine
 from jamba.literal import LiteralSpans, Word
+from jamba.model import Jamba, initialise
 from jamba.snapshots import SnapshotStore
 from jamba.span_search import Effort, SearchCancelled, search, weigh
-from tests.jamba.random_models import VOCABULARY
+from tests.jamba.random_models import VOCABULARY, draw_fields
 
 END = 2  # the models' own
 TEXTS = st.lists(st.lists(st.integers(6, 12), min_size=1, max_size=6), min_size=1, max_size=3)
@@ -72,6 +74,19 @@ def test_a_search_without_a_limit_finds_the_best_of_all_spans(engine, prompt, te
         assert span.logprob == pytest.approx(every[span.tokens], abs=1e-3)
     scores = [span.score(power) for span in found.spans]
     assert all(left >= right for left, right in pairwise(scores))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_so_it_does_for_any_architecture(seed):
+    drawn = Jamba(JambaConfig(**draw_fields(seed))).eval().requires_grad_(False)
+    initialise(drawn, seed)
+    texts = [[6, 7, 8, 9, 7], [7, 8, 10, 6], [8, 9, 7, 8]]
+    every = {span: logprob(drawn, [50, 51], span) for span in all_spans(texts)}
+    with Engine(drawn, SnapshotStore()) as engine:
+        found = run(engine, [50, 51], texts, Effort(tokens=10**6, longest=8))
+    assert {span.tokens for span in found.spans} <= every.keys()
+    best = max(value / (len(span) + 1) for span, value in every.items())
+    assert found.spans[0].score(1.0) == pytest.approx(best, abs=1e-3)
 
 
 @relaxed
