@@ -32,13 +32,14 @@ check: dev ## style, types, architecture
 	$(PY) -m mypy $(CODE)
 	$(PYTEST) -q tests/test_architecture.py
 
-bench: dev ## every figure quoted in README.md and docs/; the last four need the data beside the checkout
+bench: dev ## every figure quoted in README.md and docs/; the last five need the data beside the checkout
 	$(PY) -m benchmarks.bench_sample
 	$(PY) -m benchmarks.bench_jamba --models 52M --peers transformers
 	test -d $(DATA) && $(PY) -m benchmarks.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.bench_reader $(DATA) --cache build/bench --drawn 300
 	test -d $(DATA) && $(PY) -m benchmarks.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
+	test -d $(DATA) && $(PY) -m benchmarks.bench_ralm $(DATA)/text/wikitext2.test.txt $(DATA)/text/wikitext2.valid.txt
 
 bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built once (ten minutes)
 	$(PY) -m benchmarks.bench_parity

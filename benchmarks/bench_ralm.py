@@ -1,7 +1,7 @@
 """Perplexity with retrieval: ours beside the plain transformers loop, on the same Jamba weights.
 
     python -m benchmarks.bench_ralm TEXT CORPUS [--model FOLDER] [--window 1024] [--doc-tokens 256]
-                                    [--stride 4] [--strides 128] [--rounds 3] [--json]
+                                    [--stride 4] [--strides 64] [--rounds 3] [--json]
 
 TEXT and CORPUS are text files, say WikiText-2's test and validation parts. CORPUS is cut into
 passages and searched by BM25, so that passages change from stride to stride as they do in an
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=1024)
     parser.add_argument("--doc-tokens", type=int, default=256)
     parser.add_argument("--stride", type=int, default=4)
-    parser.add_argument("--strides", type=int, default=128)
+    parser.add_argument("--strides", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

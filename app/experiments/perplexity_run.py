@@ -15,7 +15,7 @@ from app.experiments.leakage import Guard
 from app.experiments.perplexity import Choose, Evaluation, Scored
 from app.experiments.perplexity_metrics import measure, positions
 from app.experiments.retrieval_file import Retrieved, read_retrieval, write_retrieval
-from app.experiments.retrieve import Search, retrieve
+from app.experiments.retrieve import Search, index_digest, open_index, retrieve
 from app.experiments.run_folder import RunFolder, digest_of
 from app.experiments.scorer import Row, Scorer
 from app.experiments.strides import ExperimentError, Ranking, Setup, Stride, plan
@@ -111,26 +111,18 @@ class _Source:
     """Where passages come from: an index, or a file that says what was retrieved before."""
 
     def __init__(self, request: Request, guard: Guard) -> None:
-        from retrieval.index import Index
-
         if (request.index is None) == (request.retrieved is None):
             raise ExperimentError("name where passages come from: either --index or --retrieved")
         self._request, self._guard = request, guard
-        self._index = None if request.index is None else Index.open(request.index)
-        if self._index is not None and request.retriever is not Mode.BM25:
-            try:
-                _ = self._index.encoder  # loaded now, so that a mismatch leaves no folder behind
-            except Exception:
-                self._index.close()
-                raise
+        folder = request.index
+        self._index = None if folder is None else open_index(folder, request.retriever)
 
     @property
     def digest(self) -> str:
         """Of the retrieval file, or of the index's passages and vectors."""
         if self._request.retrieved is not None:
             return digest_of([self._request.retrieved])
-        folder = self._request.index or Path()
-        return digest_of(path for name in ("passages.db", "dense/*") for path in folder.glob(name))
+        return index_digest(self._request.index or Path())
 
     def found(
         self,

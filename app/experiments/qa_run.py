@@ -10,6 +10,7 @@ from app.experiments.answerer import Answerer
 from app.experiments.qa import Row, ask, figures
 from app.experiments.qa_data import QaItem, Text, read_qa
 from app.experiments.qa_prompt import Prompt, QaMode
+from app.experiments.retrieve import index_digest, open_index
 from app.experiments.run_folder import RunFolder, digest_of
 from app.experiments.strides import ExperimentError
 from retrieval.types import Mode
@@ -122,8 +123,7 @@ def _texts(request: Request, items: Sequence[QaItem]) -> tuple[Texts, str | None
     if request.index is None:
         return _from_file(request, items), None
     found = _found(request.index, items, most, request.retriever)
-    digest = digest_of(path for n in ("passages.db", "dense/*") for path in request.index.glob(n))
-    return (lambda item, docs: found[item.id][:docs]), digest
+    return (lambda item, docs: found[item.id][:docs]), index_digest(request.index)
 
 
 def _only(request: Request, texts: Mapping[str, Text | None]) -> Texts:
@@ -149,12 +149,8 @@ def _from_file(request: Request, items: Sequence[QaItem]) -> Texts:
 
 def _found(folder: Path, items: Sequence[QaItem], k: int, mode: Mode) -> dict[str, list[Text]]:
     """The best passages for each question."""
-    from retrieval.index import Index
-
-    index = Index.open(folder)
+    index = open_index(folder, mode)
     try:
-        if mode is not Mode.BM25:
-            _ = index.encoder  # hybrid would quietly do without vectors
         hits = index.search_many([item.question for item in items], k=k, mode=mode)
         ids = dict.fromkeys(hit.passage_id for found in hits for hit in found)
         passages = {passage.id: passage for passage in index.passages(list(ids))}

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from app.experiments.leakage import Guard, unquoted
 from app.experiments.retrieval_file import Candidate, Retrieved
-from app.experiments.strides import Stride
+from app.experiments.run_folder import digest_of
+from app.experiments.strides import ExperimentError, Stride
 from retrieval.index import Index
 from retrieval.types import Hit, Mode, Passage
 
@@ -23,6 +25,29 @@ class Search:
     mode: Mode
     passages: int
     query_tokens: int
+
+
+def open_index(folder: Path, mode: Mode) -> Index:
+    """An index with the encoder it names, loaded now where `mode` needs one.
+
+    Raises ExperimentError where it has no vectors, which hybrid would quietly do without, and
+    RetrievalError where the encoder is another one than it was built with.
+    """
+    index = Index.open(folder)
+    try:
+        if mode is not Mode.BM25:
+            if index.info()["encoder"] is None:
+                raise ExperimentError(f"{folder} has no vectors: search it with --retriever bm25")
+            _ = index.encoder
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def index_digest(folder: Path) -> str:
+    """SHA-256 of an index's passages and vectors."""
+    return digest_of(path for name in ("passages.db", "dense/*") for path in folder.glob(name))
 
 
 def retrieve(

@@ -106,7 +106,7 @@ def test_a_reranker_learns_from_an_oracle_run(scorer, request_, tmp_path, bert_f
         ({"setup": Setup()}, ExperimentError, "tokens, and nothing is retrieved"),
         ({"index": None}, ExperimentError, "either --index or --retrieved"),
         ({"ranking": Ranking.PREDICTIVE}, ExperimentError, "--reranker go together"),
-        ({"retriever": Mode.HYBRID}, RetrievalError, "has no vectors"),
+        ({"retriever": Mode.HYBRID}, ExperimentError, "has no vectors: .*--retriever bm25"),
         ({"forbidden": "absent"}, ExperimentError, "absent: cannot be read as a list of titles"),
         ({"text": "absent"}, ExperimentError, "absent: cannot be read as UTF-8"),
         ({"index": "absent"}, RetrievalError, "absent"),
