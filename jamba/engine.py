@@ -73,6 +73,7 @@ class Engine:
         self._stored: SimpleQueue[bool] = SimpleQueue()  # that a snapshot was; False at the end
         self._fetches: SimpleQueue[Request | None] = SimpleQueue()  # whose states to look for
         self._totals = Totals()
+        self._warm_up()
         self._threads = [
             Thread(target=self._run, name="jamba-engine", daemon=True),
             Thread(target=self._save, name="jamba-snapshots", daemon=True),
@@ -235,6 +236,15 @@ class Engine:
         except BaseException as error:  # a fault of ours: nobody may wait for ever
             self._abandon(error)
             raise
+
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        """Load or compile all that is made on first use, before anyone waits for it."""
+        state = SequenceState.fresh(self.model.config, where=self.model.place)
+        row = torch.zeros(1, 2, dtype=torch.int64, device=self.model.place.device)
+        for _ in range(2):  # a beginning, then what goes on from it
+            self.model.head(self.model.hidden(row, state))
+        self._decoder.step([0], [state])
 
     def _next(self) -> Batch | None:
         """The next step, as soon as there is one; None when the engine is closed."""
