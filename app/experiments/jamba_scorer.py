@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.experiments.model_files import digest_of_model
-from app.experiments.scorer import Floats, Ids, Row, batches, padded
+from app.experiments.scorer import BATCH_TOKENS, Floats, Ids, Row, batches, padded
 from app.model_types import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HEAD_ROWS = 1024  # positions whose logits are held at once
+CPU_BATCH_TOKENS = 2048  # what is computed between two products then stays in a core's cache
 
 
 class JambaScorer:
@@ -45,7 +46,8 @@ class JambaScorer:
     def losses(self, rows: Sequence[Row]) -> list[Floats]:
         """For each row, the losses (K,) of its wanted tokens in nats."""
         found: dict[int, Floats] = {}
-        for batch in batches(rows):
+        on_cpu = self._model.place.device.type == "cpu"
+        for batch in batches(rows, CPU_BATCH_TOKENS if on_cpu else BATCH_TOKENS):
             losses = self._losses([rows[number] for number in batch])
             ends = np.cumsum([len(rows[number].wanted) for number in batch])
             found |= dict(zip(batch, np.split(losses, ends[:-1]), strict=True))
