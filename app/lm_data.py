@@ -58,14 +58,27 @@ def read_questions(path: Path, split: str | None, splits: Path) -> list[Question
     questions = read_squad(path)
     if split is None:
         return questions
+    titles = split_titles(splits, split)["tuning"]
+    return [question for question in questions if question.title in titles]
+
+
+def split_titles(splits: Path, split: str) -> dict[str, frozenset[str]]:
+    """The titles of a split's articles by what they may be used for.
+
+    Those for calibration are among those for tuning: weights are fitted on them, so nothing that
+    is weighed may have been trained on them.
+    """
     try:
-        titles = set(json.loads(splits.read_text(encoding="utf-8"))[split]["tuning"])
+        listed = json.loads(splits.read_text(encoding="utf-8"))[split]
+        return {
+            "tuning": frozenset(listed["tuning"]),
+            "calibration": frozenset(listed.get("calibration", ())),
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingDataError(
             f"{splits}: says nothing of what may be trained on in {split!r} ({error}); "
             "name the file with --splits"
         ) from None
-    return [question for question in questions if question.title in titles]
 
 
 def without_overlap(text: str, reserved: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from app.lm_data import (
     build_corpus,
     read_questions,
     read_text,
+    split_titles,
     without_overlap,
 )
 from app.lm_embedding import encoder_embedding
@@ -32,6 +33,7 @@ from jamba.model import Jamba, initialise
 from jamba.train import active_parameters, gemm_rate, train
 from jamba.training_state import Point, Settings
 from jamba.weights import best_place, save_model
+from retrieval.squad import Question
 
 FORMAT = 1
 STATE = "training.safetensors"  # weights, moments and history: what --resume goes on from
@@ -140,7 +142,7 @@ def read_sources(recipe: Recipe, data: Path, splits: Path, collected: Path) -> S
     taught = [
         question
         for item in recipe.questions
-        for question in read_questions(data / item.file, item.split, splits)
+        for question in _taught(data / item.file, item.split, splits)
     ]
     contexts = {question.context for question in taught}
     reserved = {
@@ -155,6 +157,12 @@ def read_sources(recipe: Recipe, data: Path, splits: Path, collected: Path) -> S
     files += [collect(packages[name], collected) for name in recipe.packages]
     texts = (without_overlap(read_text(file), reserved) for file in files)
     return Sources(tuple(texts), tuple(taught))
+
+
+def _taught(file: Path, split: str | None, splits: Path) -> list[Question]:
+    """The questions of a file that may be trained on; those for calibration may not."""
+    kept_back = frozenset() if split is None else split_titles(splits, split)["calibration"]
+    return [q for q in read_questions(file, split, splits) if q.title not in kept_back]
 
 
 def texts_folder() -> Path:

@@ -1,6 +1,5 @@
 """From a recipe and a data folder to a reader folder: trained, calibrated, with its figures."""
 
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.lm_data import TrainingDataError, read_questions, read_text
+from app.lm_data import TrainingDataError, read_questions, read_text, split_titles
 from app.lm_training import FORMAT, QuestionFile, recipe_fields, refusing
 from retrieval.reader import Calibration, Reader, open_tokenizer
 from retrieval.reader_data import Curriculum, Example, curriculum, wrong_passages
@@ -92,7 +91,7 @@ def _held_out(
     questions: Sequence[Question], item: QuestionFile, data: Path, splits: Path
 ) -> list[Question]:
     if item.split is not None:
-        calibration = json.loads(splits.read_text("utf-8"))[item.split].get("calibration", [])
+        calibration = split_titles(splits, item.split)["calibration"]
         return [question for question in questions if question.title in calibration]
     places = {context: at for at, context in enumerate(dict.fromkeys(q.context for q in questions))}
     return [q for q in questions if places[q.context] % HELD_OUT == HELD_OUT - 1]

@@ -26,7 +26,7 @@ def test_tokens_that_mean_alike_begin_alike(tokenizer, width):
 
     def likeness(one: str, other: str) -> float:
         first, second = (vectors[tokenizer.encode(f" {word}")].mean(0) for word in (one, other))
-        return torch.cosine_similarity(first, second, dim=0).item()
+        return float(torch.cosine_similarity(first, second, dim=0))
 
     assert likeness("king", "queen") > likeness("king", "river")
     assert likeness("river", "lake") > likeness("queen", "lake")

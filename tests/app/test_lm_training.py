@@ -149,3 +149,15 @@ def test_unknown_training_settings_are_refused(data):
 
 def _values(recipe: lm_training.Recipe) -> dict:
     return {name: getattr(recipe, name) for name in recipe.__slots__}
+
+
+def test_articles_for_calibration_are_not_taught(data, tmp_path):
+    splits = tmp_path / "splits.json"
+    titles = [f"A{n}" for n in range(30)]
+    splits.write_text(json.dumps({"s": {"tuning": titles, "calibration": ["A1", "A2"]}}))
+    recipe = lm_training.read_recipe(data / "recipe.json")
+    split = lm_training.Recipe(
+        **{**_values(recipe), "questions": (lm_training.QuestionFile("squad.json", "s"),)}
+    )
+    sources = lm_training.read_sources(split, data, splits, tmp_path)
+    assert {question.title for question in sources.questions} == set(titles) - {"A1", "A2"}
