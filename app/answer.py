@@ -30,7 +30,7 @@ from app.types import (
 )
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
     from retrieval.index import Index
     from retrieval.types import Hit, Passage
 
@@ -122,7 +122,7 @@ def sentence_encoder(index: "Index") -> "Encoder":
 
     It is the index's own as a rule; an index for BM25 alone has none.
     """
-    from retrieval.encoder import PACKAGED
+    from retrieval.encoders.encoder import PACKAGED
     from retrieval.types import RetrievalError
 
     with suppress(RetrievalError):
@@ -133,7 +133,7 @@ def sentence_encoder(index: "Index") -> "Encoder":
 
 @cache
 def _packaged_encoder() -> "Encoder":
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return load_encoder()
 

@@ -20,7 +20,7 @@ PACKAGES = (
 CHILD_SECONDS = 30
 ROOMY = 2**30  # bytes that a library should find free
 START_JVM = """
-from retrieval.jvm import java, on_java_thread
+from retrieval.lexical.jvm import java, on_java_thread
 print(on_java_thread(lambda: java("java.lang.System").getProperty("java.version"))())
 """
 
@@ -117,7 +117,7 @@ def check_java() -> Check:
 
 def check_encoder(name: str | None) -> Check:
     """Load the encoder (the packaged one's digest is verified) and encode one line."""
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     encoder = load_encoder(name)
     vector = encoder.encode_queries(["Which way does the river run?"])

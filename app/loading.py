@@ -12,8 +12,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from app.models import LanguageModel
     from jamba.load import Load
-    from retrieval.encoder import Encoder
-    from retrieval.reader import Reader
+    from retrieval.encoders.encoder import Encoder
+    from retrieval.reading.reader import Reader
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def _introduced(model: "LanguageModel") -> str:
 
 
 def _load_encoder(settings: Settings) -> "Encoder":
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return load_encoder(settings.encoder)
 

@@ -21,7 +21,7 @@ SURE = 8.0  # log odds of the reader beyond this count no further
 
 
 class SpanReader(Protocol):
-    """What is needed of `retrieval.reader.Reader`."""
+    """What is needed of `retrieval.reading.reader.Reader`."""
 
     def read(
         self, question: str, passages: Sequence[str], regions: Sequence[Region]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrieval.reader import Reader
+    from retrieval.reading.reader import Reader
 
 BUNDLED = Path(__file__).parent / "checkpoints" / "reader"
 
@@ -13,7 +13,7 @@ BUNDLED = Path(__file__).parent / "checkpoints" / "reader"
 @cache
 def open_reader(folder: Path = BUNDLED) -> "Reader":
     """The reader in `folder`, on the packaged encoder; opened once. Raises RetrievalError."""
-    from retrieval.encoder import load_encoder
-    from retrieval.reader import load_reader
+    from retrieval.encoders.encoder import load_encoder
+    from retrieval.reading.reader import load_reader
 
     return load_reader(folder, load_encoder().folder)

@@ -23,7 +23,7 @@ def open_reranker(
         return None
     from app.reader import BUNDLED, open_reader
     from retrieval import rerank
-    from retrieval.reader import CARD
+    from retrieval.reading.reader import CARD
 
     if weight is not None and weight < 0:
         raise OrbweaverError(f"a reranker's weight is 0 or more, not {weight}")

@@ -16,7 +16,7 @@ from app.types import Answer, AnswerMode, Done, Event, OrbweaverError
 from app.worker_process import worker_status
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
     from retrieval.index import Index
     from retrieval.parse import ParserPool
 

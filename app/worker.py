@@ -19,9 +19,9 @@ from app.worker_process import check_home, hold_home
 from retrieval.types import Extracted, IndexBusy, ParseFailure
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
+    from retrieval.ingest.writer import IndexWriter
     from retrieval.parse import ParserPool
-    from retrieval.writer import IndexWriter
 
 POLL_SECONDS = 0.5
 BATCH_FILES = 16
@@ -199,8 +199,8 @@ class Worker:
         return show
 
     def _writer(self, path: Path) -> "IndexWriter":
-        from retrieval.encoder import load_encoder
-        from retrieval.writer import IndexWriter
+        from retrieval.encoders.encoder import load_encoder
+        from retrieval.ingest.writer import IndexWriter
 
         if self._encoder is None:
             self._encoder = load_encoder(self._encoder_name)

@@ -18,7 +18,7 @@ from app.prompt import SYSTEM
 from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.engine import Engine
 from jamba.sequence import FinishReason
-from retrieval.squad import Question, exact_match, f1_score, normalise_answer, read_squad
+from retrieval.evaluation.squad import Question, exact_match, f1_score, normalise_answer, read_squad
 
 SPLITS = Path(__file__).with_name("splits.json")
 LONGEST = 48  # tokens of an answer

@@ -33,13 +33,13 @@ from app.reader import BUNDLED, open_reader
 from app.types import CacheUse, OrbweaverError, RetrievedPassage
 from benchmarks.bench_reader import POLICYQA, SQUAD, K, most_similar, of_titles, pointed_at
 from benchmarks.bench_retrieval import CachedEncoder, make_index
-from retrieval.encoder import Encoder, load_encoder
-from retrieval.evaluate import read_task
+from retrieval.encoders.encoder import Encoder, load_encoder
+from retrieval.evaluation.evaluate import read_task
+from retrieval.evaluation.squad import Question, exact_match, f1_score
 from retrieval.index import Index
-from retrieval.reader import Reader
-from retrieval.reader_data import wrong_passages
-from retrieval.reader_eval import auroc
-from retrieval.squad import Question, exact_match, f1_score
+from retrieval.reading.reader import Reader
+from retrieval.reading.reader_data import wrong_passages
+from retrieval.reading.reader_eval import auroc
 from retrieval.types import ReadSpan
 
 EVERY = replace(Weights(), threshold=float("-inf"))  # every question is answered

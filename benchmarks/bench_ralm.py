@@ -33,8 +33,8 @@ from app.experiments.retrieve import Search, retrieve
 from app.experiments.strides import Layout, Ranking, Setup, Stride, plan
 from app.models import BUNDLED
 from retrieval.index import Index
+from retrieval.ingest.writer import IndexWriter
 from retrieval.types import Extracted, Mode
-from retrieval.writer import IndexWriter
 
 AIMS = {Layout.PAPER: 4.0, Layout.PREPEND: 5.0}  # times as fast as the loop
 SAME = 1e-3  # perplexities differ at most by this

@@ -24,14 +24,14 @@ from app.answer import find_passages
 from app.quote import Quote, Weights, best_quotes
 from app.reader import BUNDLED, open_reader
 from benchmarks.bench_retrieval import CachedEncoder, make_index
-from retrieval.encoder import Encoder, load_encoder
-from retrieval.evaluate import read_task
+from retrieval.encoders.encoder import Encoder, load_encoder
+from retrieval.evaluation.evaluate import read_task
+from retrieval.evaluation.squad import Question, exact_match, f1_score, read_squad
 from retrieval.index import Index
-from retrieval.reader import Reader
-from retrieval.reader_data import wrong_passages
-from retrieval.reader_eval import ReadingScores, auroc, best_odds, read_gold
+from retrieval.reading.reader import Reader
+from retrieval.reading.reader_data import wrong_passages
+from retrieval.reading.reader_eval import ReadingScores, auroc, best_odds, read_gold
 from retrieval.sentences import sentence_spans
-from retrieval.squad import Question, exact_match, f1_score, read_squad
 
 SQUAD, POLICYQA = Path("qa/squad_v1.1_subset.json"), Path("qa/policyqa_dev.json")
 K = 4

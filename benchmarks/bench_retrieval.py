@@ -21,15 +21,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from retrieval.encoder import Encoder, load_encoder
-from retrieval.evaluate import Task, ask_all, measure, read_task
+from retrieval.encoders.encoder import Encoder, load_encoder
+from retrieval.evaluation.evaluate import Task, ask_all, measure, read_task
 from retrieval.fusion import DENSE_WEIGHT, Fusion, Method, hybrid
 from retrieval.index import DEPTH, Index
+from retrieval.ingest.writer import IndexWriter
 from retrieval.records import Scored
 from retrieval.search import Search
-from retrieval.segments import Vectors
+from retrieval.storage.segments import Vectors
 from retrieval.types import Extracted, Mode
-from retrieval.writer import IndexWriter
 
 RESULTS = Path(__file__).with_name("results")
 MEASURES = ("Success@1", "Success@5", "Success@20")

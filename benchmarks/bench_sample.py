@@ -19,9 +19,9 @@ from app.quoting import Readers
 from app.reader import open_reader
 from app.sample import SampleQuestion, sample_files, sample_questions
 from app.types import Answer, Done
-from retrieval.build import build_index
-from retrieval.encoder import load_encoder
+from retrieval.encoders.encoder import load_encoder
 from retrieval.index import Index
+from retrieval.ingest.build import build_index
 
 K = 4
 

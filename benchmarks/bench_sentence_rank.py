@@ -12,8 +12,8 @@ import random
 from pathlib import Path
 
 from benchmarks.bench_retrieval import CachedEncoder, make_index
-from retrieval.encoder import load_encoder
-from retrieval.evaluate import Task, read_task
+from retrieval.encoders.encoder import load_encoder
+from retrieval.evaluation.evaluate import Task, read_task
 from retrieval.index import Index
 from retrieval.sentence_rank import DEPTH, rank_by_sentences
 

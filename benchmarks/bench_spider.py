@@ -9,8 +9,9 @@ tuning articles, or for each fold on the other four. The encoder sees the passag
 collection and none of its questions. Differences come with a paired test.
 
 The long documents (three books, twenty accident reports) have no questions. They are asked made-up
-ones, sentences with a gap (`retrieval/gap_questions.py`), whose own passage alone is right: they
-share words with it, which favours BM25 more than people's questions do. Every second one tunes.
+ones, sentences with a gap (`retrieval/reading/gap_questions.py`), whose own passage alone is right:
+they share words with it, which favours BM25 more than people's questions do. Every second one
+tunes.
 
 CACHE keeps indexes, models and vectors, outside the repository; a stopped run goes on from there.
 About ten minutes a hundred steps of 64 on two cores, and two for embedding a thousand passages.
@@ -37,22 +38,22 @@ from benchmarks.prepared import (
     squad_queries,
 )
 from benchmarks.tune_fusion import FOLDS, ids, scored
-from retrieval.answer_match import answer_rank
-from retrieval.build import build_index
-from retrieval.encoder import load_encoder
-from retrieval.encoder_runs import Start, train_spider
-from retrieval.encoder_train import EncoderTraining
-from retrieval.evaluate import PerQuery, match_answers, measure_each
+from retrieval.encoders.encoder import load_encoder
+from retrieval.evaluation.answer_match import answer_rank
+from retrieval.evaluation.evaluate import PerQuery, match_answers, measure_each
+from retrieval.evaluation.squad import read_squad
+from retrieval.evaluation.tasks import Task
 from retrieval.fusion import Fusion, Method, hybrid
-from retrieval.gap_questions import gap_questions
 from retrieval.index import Index
-from retrieval.recurring_spans import spider_spans
-from retrieval.reembed import reembed
-from retrieval.squad import read_squad
-from retrieval.store import Store
-from retrieval.tasks import Task
+from retrieval.ingest.build import build_index
+from retrieval.ingest.reembed import reembed
+from retrieval.ingest.writer import IndexWriter
+from retrieval.reading.gap_questions import gap_questions
+from retrieval.spider.recurring_spans import spider_spans
+from retrieval.storage.store import Store
+from retrieval.training.encoder_runs import Start, train_spider
+from retrieval.training.encoder_train import EncoderTraining
 from retrieval.types import Extracted, Mode
-from retrieval.writer import IndexWriter
 
 LONG = "long documents"
 BOOKS = ("federalist.txt", "holmes.txt", "war_and_peace_full.txt")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench_retrieval import CachedEncoder, make_index
-from retrieval.encoder import load_encoder
-from retrieval.evaluate import Task, ask_all, read_task
+from retrieval.encoders.encoder import load_encoder
+from retrieval.evaluation.evaluate import Task, ask_all, read_task
 from retrieval.index import DEPTH, Index
 from retrieval.search import Search
 from retrieval.types import Hit, Mode

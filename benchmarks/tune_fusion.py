@@ -29,7 +29,7 @@ from benchmarks.prepared import (
     prepare,
     squad_queries,
 )
-from retrieval.evaluate import PerQuery, measure_each
+from retrieval.evaluation.evaluate import PerQuery, measure_each
 from retrieval.fusion import DEFAULT, Fusion, Method, hybrid
 from retrieval.records import Scored
 from retrieval.types import Hit, Mode

@@ -22,13 +22,13 @@ from app.quote import Quote, Weights, best_quotes, may_answer, sentences_of, sig
 from app.reader import open_reader
 from app.types import RetrievedPassage
 from benchmarks.bench_retrieval import make_index
-from retrieval.encoder import Encoder, Progress, load_encoder
-from retrieval.evaluate import read_task
+from retrieval.encoders.encoder import Encoder, Progress, load_encoder
+from retrieval.evaluation.evaluate import read_task
+from retrieval.evaluation.squad import Question, read_squad
 from retrieval.index import Index
-from retrieval.reader import Reader
-from retrieval.reader_eval import auroc
-from retrieval.segments import Vectors
-from retrieval.squad import Question, read_squad
+from retrieval.reading.reader import Reader
+from retrieval.reading.reader_eval import auroc
+from retrieval.storage.segments import Vectors
 from retrieval.types import ReadSpan, Region
 
 SQUAD = Path("../shared/data/qa/squad_v1.1_subset.json")

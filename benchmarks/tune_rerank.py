@@ -25,7 +25,7 @@ from app.experiments.run_folder import RunFolder
 from app.experiments.significance import compare, in_words
 from app.rerankers import READER, open_reranker
 from benchmarks.prepared import SMALL, SQUAD, Hits, Prepared, prepare, squad_queries
-from retrieval.evaluate import PerQuery, means, measure_each
+from retrieval.evaluation.evaluate import PerQuery, means, measure_each
 from retrieval.rerank import Reranker, Scorer, rerank
 from retrieval.sentence_rank import DEPTH as SENTENCE_DEPTH
 from retrieval.sentence_rank import rank_by_sentences

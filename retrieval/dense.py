@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.records import Segment
-from retrieval.segments import Rows, Vectors, read_segment
+from retrieval.storage.segments import Rows, Vectors, read_segment
 
 DECIMALS = 6  # float32 sums differ beyond this between one query and a batch of them
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.bm25 import Bm25Searcher
 from retrieval.dense import DenseSearcher, Part
-from retrieval.encoder import Encoder, load_encoder
+from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.fusion import DEFAULT, Fusion, alone, hybrid
-from retrieval.manifest import describe
+from retrieval.ingest.writer import DENSE, LUCENE, check_encoder
+from retrieval.lexical.bm25 import Bm25Searcher
 from retrieval.records import EncoderInfo, Scored, clean
-from retrieval.store import Store
+from retrieval.storage.manifest import describe
+from retrieval.storage.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
-from retrieval.writer import DENSE, LUCENE, check_encoder
 
 DEPTH = 100  # hits of each retriever that are fused, at least
 OPENING_ATTEMPTS = 5  # a writer may commit while a reader opens

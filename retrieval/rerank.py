@@ -16,7 +16,7 @@ from retrieval.records import titled
 from retrieval.types import Hit, Part, Passage, RetrievalError
 
 if TYPE_CHECKING:
-    from retrieval.reader import Reader
+    from retrieval.reading.reader import Reader
 
 DEPTH = 20  # hits that are read again
 READER_WEIGHT = 0.06  # of log odds; until tune_rerank has run: a probe's 0.02 of raw scores

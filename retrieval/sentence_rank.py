@@ -15,7 +15,7 @@ DEPTH = 10  # hits that are looked at again; each costs the encoding of its sent
 
 
 class SentenceEncoder(Protocol):
-    """What is needed of `retrieval.encoder.Encoder`: rows of unit length."""
+    """What is needed of `retrieval.encoders.encoder.Encoder`: rows of unit length."""
 
     def encode_queries(self, texts: Sequence[str]) -> Any: ...
     def encode_passages(self, passages: Sequence[tuple[str, str]]) -> Any: ...

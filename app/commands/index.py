@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from retrieval.build import BuildReport, Progress
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
+    from retrieval.ingest.build import BuildReport, Progress
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="SOURCE...", help="Files, folders, corpora.")
@@ -48,7 +48,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Make an index of SOURCE: files, folders, a BEIR folder or corpus.jsonl, a DPR TSV."""
-    from retrieval.build import build_index
+    from retrieval.ingest.build import build_index
 
     with _progress() as progress:
         report = build_index(
@@ -72,8 +72,8 @@ def add(
     json: Json = False,
 ) -> None:
     """Add what SOURCE holds to an index; files that are in it already are passed over."""
-    from retrieval.build import add_sources
-    from retrieval.sources import find_sources
+    from retrieval.ingest.build import add_sources
+    from retrieval.ingest.sources import find_sources
 
     found = find_sources(sources)
     with _progress() as progress:
@@ -96,7 +96,7 @@ def remove(
 ) -> None:
     """Remove documents; none of their words stays in the folder."""
     from app.console import print_json, say
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     with IndexWriter(folder, _encoder_of(folder, encoder)) as writer:
         ids = [id for named in documents for id in writer.find(named)]
@@ -112,8 +112,8 @@ def remove(
 def info(folder: Folder, json: Json = False) -> None:
     """Say what an index holds and how it was made."""
     from app.console import print_json, print_text
-    from retrieval.manifest import describe
-    from retrieval.store import Store
+    from retrieval.storage.manifest import describe
+    from retrieval.storage.store import Store
 
     store = Store.open(folder)
     described = describe(store)
@@ -127,7 +127,7 @@ def info(folder: Folder, json: Json = False) -> None:
 def verify(folder: Folder, json: Json = False) -> None:
     """Read the whole index and say what is wrong with it; exit code 1 if anything is."""
     from app.console import print_json, say
-    from retrieval.verify import verify_index
+    from retrieval.storage.verify import verify_index
 
     problems = verify_index(folder)
     if json:
@@ -148,7 +148,7 @@ def reembed(
 ) -> None:
     """Give an index the vectors of another encoder, in place; a stopped run goes on."""
     from app.console import print_json, say
-    from retrieval.reembed import reembed as embed_anew
+    from retrieval.ingest.reembed import reembed as embed_anew
 
     with _progress() as progress:
         chosen = _encoder(encoder)
@@ -160,14 +160,14 @@ def reembed(
 
 
 def _encoder(name: str | None) -> "Encoder | None":
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return None if name == "none" else load_encoder(name)
 
 
 def _encoder_of(folder: Path, name: str | None) -> "Encoder | None":
     """The encoder that an index was built with, found under `name` if that is given."""
-    from retrieval.store import Store
+    from retrieval.storage.store import Store
 
     store = Store.open(folder)
     built = store.encoder

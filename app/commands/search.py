@@ -43,7 +43,7 @@ def search(  # noqa: PLR0913 - one argument for each option
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find the passages of an index that answer a question best."""
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
     from retrieval.index import Index
 
     if (question is None) == (queries is None) or (queries is None) != (run is None):
@@ -95,7 +95,7 @@ def _described(index: "Index", hit: Hit) -> dict[str, Any]:
 
 def _many(index: "Index", queries: Path, run: Path, search: "Search") -> None:
     from app.console import progress, say
-    from retrieval.evaluate import ask_all, read_queries, write_run
+    from retrieval.evaluation.evaluate import ask_all, read_queries, write_run
 
     asked = read_queries(queries)
     with progress() as bar:

@@ -72,8 +72,8 @@ def lm(  # noqa: PLR0913 - one argument for each option
     """
     from dataclasses import replace
 
-    from app import lm_training
     from app.console import print_json, print_text, progress, say
+    from app.training import lm_training
 
     lm_training.use_threads(threads)
     chosen = lm_training.read_recipe(recipe)
@@ -126,11 +126,11 @@ def reader(
     The state is saved every hundred updates; the same command goes on from there. At the end the
     reader is calibrated on questions held out, and OUT is what --reader takes.
     """
-    from app import reader_training
     from app.console import print_json, print_text, progress
-    from app.lm_training import use_threads
     from app.reader import BUNDLED
-    from retrieval.encoder import load_encoder
+    from app.training import reader_training
+    from app.training.lm_training import use_threads
+    from retrieval.encoders.encoder import load_encoder
 
     if (data is None) == (questions is None):
         raise typer.BadParameter("give either --data (the recipe's folder) or --questions (a file)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from retrieval.encoder_runs import Hear, Start, TrainedEncoder
+    from retrieval.training.encoder_runs import Hear, Start, TrainedEncoder
 
 IndexFolder = Annotated[Path, typer.Option("--index", metavar="DIR", help="An index folder.")]
 Out = Annotated[Path, typer.Option("--out", metavar="MODEL", help="The encoder folder to make.")]
@@ -73,9 +73,9 @@ def spider(  # noqa: PLR0913 - one argument for each option
 
     A stopped run goes on with the same command. OUT is then what --encoder takes.
     """
-    from app.lm_training import use_threads
-    from retrieval.encoder_runs import train_spider
-    from retrieval.recurring_spans import OFFICIAL_CODE, PAPER
+    from app.training.lm_training import use_threads
+    from retrieval.spider.recurring_spans import OFFICIAL_CODE, PAPER
+    from retrieval.training.encoder_runs import train_spider
 
     use_threads(threads)
     begin = _start(index, start, steps, batch_size, mini_batch, learning_rate, scale, seed)
@@ -104,8 +104,8 @@ def questions(  # noqa: PLR0913 - one argument for each option
 
     A stopped run goes on with the same command. OUT is then what --encoder takes.
     """
-    from app.lm_training import use_threads
-    from retrieval.encoder_runs import train_on_questions
+    from app.training.lm_training import use_threads
+    from retrieval.training.encoder_runs import train_on_questions
 
     use_threads(threads)
     begin = _start(index, start, steps, batch_size, mini_batch, learning_rate, scale, seed)
@@ -125,8 +125,8 @@ def import_encoder(
 ) -> None:
     """Make an encoder folder of a published checkpoint, pooled as it was trained."""
     from app.console import say
-    from retrieval.checkpoints import import_checkpoint
-    from retrieval.encoder import find_folder
+    from retrieval.encoders.checkpoints import import_checkpoint
+    from retrieval.encoders.encoder import find_folder
 
     other = find_folder(questions) if questions else None
     import_checkpoint(find_folder(checkpoint), out, other)
@@ -143,8 +143,8 @@ def _start(
     scale: float | None,
     seed: int,
 ) -> "Start":
-    from retrieval.encoder_runs import Start
-    from retrieval.encoder_train import EncoderTraining
+    from retrieval.training.encoder_runs import Start
+    from retrieval.training.encoder_train import EncoderTraining
 
     settings = EncoderTraining(
         steps=steps,

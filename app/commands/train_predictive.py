@@ -32,7 +32,7 @@ def predictive(
     """
     from app.console import print_json, print_text, progress
     from app.experiments.predictive_training import Training, train
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     start = load_encoder().folder if base is None else base
     settings = Training(steps, batch_size, learning_rate, seed)

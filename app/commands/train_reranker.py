@@ -31,9 +31,9 @@ def reranker(
     from dataclasses import asdict
 
     from app.console import print_json, print_text, progress
-    from app.lm_training import use_threads
-    from app.reranker_training import Request, train
-    from retrieval.rerank_train import RerankerTraining
+    from app.training.lm_training import use_threads
+    from app.training.reranker_training import Request, train
+    from retrieval.training.rerank_train import RerankerTraining
 
     use_threads(threads)
     request = Request(index, questions, split, base, RerankerTraining(steps=steps))

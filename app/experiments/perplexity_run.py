@@ -19,7 +19,7 @@ from app.experiments.retrieve import Search, index_digest, open_index, retrieve
 from app.experiments.run_folder import RunFolder, digest_of
 from app.experiments.scorer import Row, Scorer
 from app.experiments.strides import ExperimentError, Ranking, Setup, Stride, plan
-from retrieval.durable import write_file
+from retrieval.storage.durable import write_file
 from retrieval.types import Mode
 
 STRIDES, LOSSES = "strides.jsonl", "losses.npy"

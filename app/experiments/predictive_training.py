@@ -15,8 +15,8 @@ from app.experiments.perplexity_run import RETRIEVAL, STRIDES
 from app.experiments.predictive import CARD, load_cross_encoder, scores
 from app.experiments.run_folder import METRICS, SETTINGS, digest_of
 from app.experiments.strides import ExperimentError, Ranking
-from retrieval.durable import write_file
-from retrieval.training_state import restore_state, save_state
+from retrieval.storage.durable import write_file
+from retrieval.training.training_state import restore_state, save_state
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,8 +14,8 @@ from app.experiments.qa_prompt import Prompt, shortened
 from app.experiments.strides import ExperimentError
 from app.prompt import Reading
 from app.types import RetrievedPassage
-from retrieval.answer_match import answer_rank
-from retrieval.squad import exact_match, f1_score, normalise_answer
+from retrieval.evaluation.answer_match import answer_rank
+from retrieval.evaluation.squad import exact_match, f1_score, normalise_answer
 
 ABSTENTION = normalise_answer("The documents do not say")  # what the page's prompt asks for
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from app.experiments.strides import ExperimentError, Stride
-from retrieval.durable import rename
 from retrieval.records import titled
+from retrieval.storage.durable import rename
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.experiments import retrieval_plots
-from retrieval import evaluate, runs
-from retrieval.answer_match import answer_rank
-from retrieval.durable import write_file
+from retrieval.evaluation import evaluate, runs
+from retrieval.evaluation.answer_match import answer_rank
+from retrieval.evaluation.tasks import Task
 from retrieval.records import Scored
-from retrieval.tasks import Task
+from retrieval.storage.durable import write_file
 from retrieval.types import Passage
 
 if TYPE_CHECKING:

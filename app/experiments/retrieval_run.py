@@ -12,15 +12,15 @@ from app.experiments import retrieval_results as results
 from app.experiments.retrieval_results import Found
 from app.experiments.run_folder import RunFolder, digest_of
 from app.types import OrbweaverError
-from retrieval.evaluate import ask_all
+from retrieval.evaluation.evaluate import ask_all
+from retrieval.evaluation.tasks import Task, read_task
+from retrieval.ingest.sources import BEIR
 from retrieval.records import Scored
 from retrieval.search import Search
-from retrieval.sources import BEIR
-from retrieval.tasks import Task, read_task
 from retrieval.types import Extracted
 
 if TYPE_CHECKING:
-    from retrieval.encoder import Encoder
+    from retrieval.encoders.encoder import Encoder
     from retrieval.index import Index
 
 KIND = "retrieval"
@@ -131,15 +131,15 @@ def _index_identity(path: Path | None) -> dict[str, str] | None:
     """The index asked; None where the run makes its own, which data and encoder decide."""
     if path is None:
         return None
-    from retrieval.store import FILE, Store
+    from retrieval.storage.store import FILE, Store
 
     Store.open(path).close()  # a folder that is no index says so here
     return {"path": str(path), "sha256": digest_of([path / FILE])}
 
 
 def _encoder(request: Request) -> "Encoder | None":
-    from retrieval.encoder import load_encoder
-    from retrieval.store import Store
+    from retrieval.encoders.encoder import load_encoder
+    from retrieval.storage.store import Store
 
     if request.index is None:
         return None if request.encoder == "none" else load_encoder(request.encoder)
@@ -154,7 +154,7 @@ def _open_index(
 ) -> "Index":
     """The index asked for, or one of the task's corpus in the run folder, completed if need be."""
     from retrieval.index import Index
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     if request.index is not None:
         return Index.open(request.index, encoder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.types import OrbweaverError
-from retrieval.durable import write_file
+from retrieval.storage.durable import write_file
 
 FORMAT = 1
 SETTINGS, ENVIRONMENT = "settings.json", "environment.json"

@@ -9,14 +9,14 @@ from tests.app.town import DOCUMENTS
 
 @pytest.fixture(scope="session")
 def encoder():
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return load_encoder()
 
 
 @pytest.fixture(scope="session")
 def index_folder(tmp_path_factory, encoder) -> Path:
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     folder: Path = tmp_path_factory.mktemp("index") / "town"
     with IndexWriter(folder, encoder) as writer:

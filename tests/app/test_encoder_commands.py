@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 
 from app.cli import build
 from retrieval.index import Index
+from retrieval.ingest.writer import IndexWriter
+from retrieval.storage.verify import verify_index
 from retrieval.types import Extracted, Mode
-from retrieval.verify import verify_index
-from retrieval.writer import IndexWriter
 from tests.retrieval.random_encoders import save_bert, save_dpr
-from tests.retrieval.test_spider_data import SENTENCES
+from tests.retrieval.spider.test_spider_data import SENTENCES
 
 pytestmark = pytest.mark.java
 

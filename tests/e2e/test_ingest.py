@@ -19,8 +19,8 @@ from app.sample import sample_files
 from app.types import AnswerMode, Done
 from app.worker_process import start_worker, stop_worker
 from retrieval.index import Index
+from retrieval.storage.verify import verify_index
 from retrieval.types import Mode
-from retrieval.verify import verify_index
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(420)]
 

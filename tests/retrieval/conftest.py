@@ -33,7 +33,7 @@ def extracted(text: str, title: str = "") -> Extracted:
 @pytest.fixture(scope="session")
 def encoder():
     """The packaged encoder, loaded once."""
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     return load_encoder()
 
@@ -49,7 +49,7 @@ def data():
 @pytest.fixture(scope="session")
 def small_index(tmp_path_factory, encoder):
     """An index of TEXTS with BM25 and vectors; read only."""
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     path = tmp_path_factory.mktemp("small") / "index"
     with IndexWriter(path, encoder) as writer:

@@ -6,15 +6,15 @@ import sqlite3
 import numpy as np
 import pytest
 
-from retrieval.build import build_index
 from retrieval.dense import DenseSearcher
-from retrieval.encoder import Encoder
+from retrieval.encoders.encoder import Encoder
+from retrieval.evaluation.tasks import read_task
 from retrieval.fusion import parse_fusion
 from retrieval.index import Index
+from retrieval.ingest.build import build_index
+from retrieval.ingest.writer import IndexWriter
 from retrieval.search import Search
-from retrieval.tasks import read_task
 from retrieval.types import Mode, NotAnIndex, RetrievalError
-from retrieval.writer import IndexWriter
 from tests.retrieval.conftest import TEXTS, extracted
 
 pytestmark = pytest.mark.java

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieval.dense import DenseSearcher
-from retrieval.segments import (
+from retrieval.storage.segments import (
     delete_unused,
     mergeable,
     read_segment,

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from retrieval.index import Index
-from retrieval.store import Store
+from retrieval.ingest.writer import IndexWriter
+from retrieval.storage.store import Store
+from retrieval.storage.verify import verify_index
 from retrieval.types import (
     Extracted,
     IndexBusy,
@@ -20,8 +22,6 @@ from retrieval.types import (
     NotAnIndex,
     RetrievalError,
 )
-from retrieval.verify import verify_index
-from retrieval.writer import IndexWriter
 from tests.retrieval.conftest import TEXTS, extracted
 
 pytestmark = pytest.mark.java
@@ -162,8 +162,8 @@ def test_nothing_remains_of_a_removed_document(copy, encoder):
 
 
 def document_frequency(path, word):
-    from retrieval.bm25 import Bm25Searcher
-    from retrieval.jvm import java, on_java_thread
+    from retrieval.lexical.bm25 import Bm25Searcher
+    from retrieval.lexical.jvm import java, on_java_thread
 
     searcher = Bm25Searcher(path / "lucene", Store.open(path).generation)
 
@@ -239,7 +239,7 @@ def test_a_full_disk_loses_nothing(copy, encoder, monkeypatch):
 
     with IndexWriter(copy, encoder) as writer:
         writer.remove("bees")
-        monkeypatch.setattr("retrieval.segments.write_file", full)
+        monkeypatch.setattr("retrieval.storage.segments.write_file", full)
         with pytest.raises(RetrievalError, match="No space left"):
             writer.commit()
     assert verify_index(copy) == []
@@ -261,7 +261,7 @@ def test_another_format_is_named(copy):
 
 
 def test_another_encoder_is_named(copy, encoder, tmp_path):
-    from retrieval.encoder import load_encoder
+    from retrieval.encoders.encoder import load_encoder
 
     other = shutil.copytree(encoder.folder, tmp_path / "other")
     with open(other / "model.safetensors", "r+b") as file:

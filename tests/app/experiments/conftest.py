@@ -111,8 +111,8 @@ def _saved(model, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def corpus_index(tmp_path_factory) -> Path:
     """An index of other texts on the same things, without vectors."""
+    from retrieval.ingest.writer import IndexWriter
     from retrieval.types import Extracted
-    from retrieval.writer import IndexWriter
 
     folder: Path = tmp_path_factory.mktemp("corpus") / "index"
     with IndexWriter(folder, None) as writer:

@@ -49,7 +49,7 @@ def test_forbidden_titles_match_without_quotation_marks_and_case():
 def test_a_planted_document_is_never_retrieved(tmp_path):
     """The text itself, a copy of it cut otherwise and a forbidden article are in the corpus."""
     from retrieval.index import Index
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     planted = {
         DIGEST: TEXT,

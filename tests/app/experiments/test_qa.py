@@ -7,7 +7,7 @@ from app.experiments.qa import ask, figures, is_abstention
 from app.experiments.qa_data import QaItem, Text
 from app.experiments.qa_prompt import Prompt
 from app.experiments.strides import ExperimentError
-from retrieval.squad import exact_match, f1_score
+from retrieval.evaluation.squad import exact_match, f1_score
 
 
 class Says:

@@ -41,7 +41,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def town_index(tmp_path_factory):
     """The town's documents, for BM25 alone."""
-    from retrieval.writer import IndexWriter
+    from retrieval.ingest.writer import IndexWriter
 
     folder = tmp_path_factory.mktemp("town") / "index"
     with IndexWriter(folder, None) as writer:

@@ -8,12 +8,12 @@ from app.experiments import compare_runs
 from app.experiments.retrieval_run import Request, run
 from app.experiments.run_folder import RunError
 from app.types import OrbweaverError
+from retrieval.evaluation.runs import read_run
 from retrieval.fusion import parse_fusion
 from retrieval.index import Index
-from retrieval.runs import read_run
+from retrieval.ingest.writer import IndexWriter
 from retrieval.search import Search
 from retrieval.types import Extracted, Mode
-from retrieval.writer import IndexWriter
 
 pytestmark = pytest.mark.java
 

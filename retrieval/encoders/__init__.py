@@ -1,0 +1,1 @@
+"""Text to vectors: the packaged encoder, folders, and checkpoints of other layouts."""

@@ -1,0 +1,1 @@
+"""Questions with known answers: reading them, asking them, and the figures."""

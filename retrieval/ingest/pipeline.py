@@ -1,0 +1,218 @@
+"""Sources -> documents in an index: parse, split, add, and commit in batches.
+
+A run that is killed loses at most one batch: documents are known by their content, so the next run
+over the same sources passes over those that are committed.
+"""
+
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from retrieval.encoders.encoder import Encoder
+from retrieval.ingest.sources import (
+    BadLine,
+    CorpusEntry,
+    CorpusSource,
+    FileSource,
+    Source,
+    read_corpus,
+)
+from retrieval.ingest.writer import IndexWriter
+from retrieval.parse import ParserPool
+from retrieval.records import Chunker, clean
+from retrieval.types import Extracted, ParseFailure, RetrievalError
+
+T = TypeVar("T")
+
+ENCODED_BATCH = 1_000  # passages between two commits: about a minute of encoding on a laptop
+PLAIN_BATCH = 20_000
+PARSERS = max(1, (os.cpu_count() or 2) // 2)
+
+
+class Progress(Protocol):
+    """Hears how far a build is: `stage` is "reading" (files or lines) or "encoding" (passages)."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file, or a line of a corpus (`path:line`), that is not in the index, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What became of the sources; `passages` counts the index as it is afterwards."""
+
+    passages: int
+    ready: list[str]
+    failed: list[Failure]
+    seconds: dict[str, float]
+
+
+def add_sources(
+    path: Path,
+    sources: Sequence[Source],
+    *,
+    encoder: Encoder | None,
+    progress: Progress,
+    chunker: Chunker | None = None,
+    ocr: bool = False,
+    strict: bool = False,
+) -> BuildReport:
+    """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot.
+
+    What cannot be read is reported and the rest goes on; with `strict` it is an error.
+    """
+    batch = ENCODED_BATCH if encoder else PLAIN_BATCH
+    with (
+        ParserPool(PARSERS, ocr=ocr) as pool,
+        IndexWriter(path, encoder, chunker=chunker) as writer,
+    ):
+        return _Ingest(writer, pool, progress, batch, strict).run(sources)
+
+
+class _Ingest:
+    """One run over the sources: its tallies, its clock, and the batch being gathered."""
+
+    def __init__(
+        self,
+        writer: IndexWriter,
+        pool: ParserPool,
+        progress: Progress,
+        batch: int,
+        strict: bool,
+    ) -> None:
+        self._writer = writer
+        self._pool = pool
+        self._progress = progress
+        self._batch = batch
+        self._strict = strict
+        self._waiting = 0  # passages added since the last commit
+        self._encoded = 0
+        self._read = 0
+        self._total = 0
+        self._ready: list[str] = []
+        self._failed: list[Failure] = []
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def run(self, sources: Sequence[Source]) -> BuildReport:
+        files = [source for source in sources if isinstance(source, FileSource)]
+        corpora = [source for source in sources if isinstance(source, CorpusSource)]
+        started = time.perf_counter()
+        self._total = len(files) + sum(_lines(corpus.path) for corpus in corpora)
+        self._add_files(files)
+        for corpus in corpora:
+            self._add_corpus(corpus)
+        self._commit()
+        self._seconds["total"] = time.perf_counter() - started
+        return BuildReport(
+            self._writer.passages(),
+            self._ready,
+            self._failed,
+            {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+        )
+
+    def _add_files(self, files: Sequence[FileSource]) -> None:
+        """Parse files in child processes and add those whose bytes are not in the index yet."""
+        new = [(file, digest) for file in files if (digest := self._new_digest(file.path))]
+        parsed = self._pool.parse_many((file.path, file.name) for file, _ in new)
+        for i, result in self._timed("parse", parsed):
+            file, digest = new[i]
+            if isinstance(result, ParseFailure):
+                self._fail(file.path, result.reason)
+                continue
+            if not self._writer.has(digest):  # two files may be the same
+                self._add(digest, file.name, result, whole=False)
+            self._done(file.path)
+
+    def _new_digest(self, path: Path) -> str | None:
+        """The SHA-256 of a file that is to be parsed; None if it is ready or cannot be read."""
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            self._fail(path, error.strerror or str(error))
+            return None
+        if self._writer.has(digest):
+            self._done(path)
+            return None
+        return digest
+
+    def _add_corpus(self, corpus: CorpusSource) -> None:
+        seen: set[str] = set()
+        for entry in self._timed("parse", read_corpus(corpus.path)):
+            self._step()
+            if isinstance(entry, BadLine):
+                self._note(Failure(f"{corpus.path}:{entry.line}", entry.reason))
+            elif entry.id in seen:
+                self._note(Failure(str(corpus.path), f"_id {entry.id} is there twice"))
+            else:
+                seen.add(entry.id)
+                self._add_entry(entry)
+        if seen:
+            self._ready.append(str(corpus.path))
+
+    def _add_entry(self, entry: CorpusEntry) -> None:
+        if not self._writer.has(entry.id):
+            extracted = Extracted(entry.title, entry.text, (), "text/plain")
+            self._add(entry.id, entry.id, extracted, whole=True)
+
+    def _add(self, document_id: str, name: str, extracted: Extracted, *, whole: bool) -> None:
+        started = time.perf_counter()
+        self._waiting += self._writer.add(document_id, name, extracted, whole=whole)
+        self._seconds["index"] += time.perf_counter() - started
+        if self._waiting >= self._batch:
+            self._commit()
+
+    def _commit(self) -> None:
+        started = time.perf_counter()
+        self._writer.commit(self._encoding)
+        self._seconds["encode"] += time.perf_counter() - started
+        self._encoded += self._waiting
+        self._waiting = 0
+
+    def _encoding(self, done: int, total: int) -> None:
+        self._progress("encoding", self._encoded + done, self._encoded + total)
+
+    def _done(self, path: Path) -> None:
+        self._ready.append(clean(str(path)))
+        self._step()
+
+    def _fail(self, path: Path, reason: str) -> None:
+        self._note(Failure(clean(str(path)), reason))
+        self._step()
+
+    def _note(self, failure: Failure) -> None:
+        if self._strict:
+            raise RetrievalError(f"{failure.path}: {failure.reason}")
+        self._failed.append(failure)
+
+    def _step(self) -> None:
+        self._read += 1
+        self._progress("reading", self._read, self._total)
+
+    def _timed(self, stage: str, items: Iterator[T]) -> Iterator[T]:
+        """`items`, with the time spent waiting for them counted under `stage`."""
+        while True:
+            started = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self._seconds[stage] += time.perf_counter() - started
+            yield item
+
+
+def _lines(path: Path) -> int:
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)

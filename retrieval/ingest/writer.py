@@ -1,0 +1,214 @@
+"""Adding documents to an index and removing them, with one commit point.
+
+A commit writes vectors, then Lucene's commit, then SQLite's, which decides; only after that are the
+previous vectors and the previous Lucene commit deleted. A process killed anywhere leaves either the
+previous index or the new one, and the next writer clears what it left behind.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from retrieval.encoders.encoder import Encoder
+from retrieval.lexical.bm25_writer import Bm25Writer, Entry
+from retrieval.passages import split_passages
+from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
+from retrieval.storage.lock import WriterLock
+from retrieval.storage.manifest import write_manifest
+from retrieval.storage.segments import Rows, Vectors, delete_unused, update_segments
+from retrieval.storage.store import FILE, Store
+from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
+
+LUCENE, DENSE = "lucene", "dense"
+Progress = Callable[[int, int], None]
+
+
+class IndexWriter:
+    """Writes one index folder, made if absent; a context manager. Nothing shows before `commit`.
+
+    Without an encoder the index has no dense part. Raises IndexBusy while another writer has the
+    folder, and IndexMismatch if the index was made with another encoder.
+    """
+
+    def __init__(
+        self, path: Path, encoder: Encoder | None, *, chunker: Chunker | None = None
+    ) -> None:
+        self.path = path
+        self._encoder = encoder
+        self._lock = WriterLock(path)
+        try:
+            self._store, self._bm25 = self._open(chunker)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.chunker = self._store.chunker
+        self.generation = self._store.generation
+        self._committed_row = self._store.last_row()
+        self._removed: list[int] = []
+        self._changed = False
+        self._delete_unused_vectors()  # of a writer that was killed
+
+    def __enter__(self) -> "IndexWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write; changes since the last commit are forgotten."""
+        self._bm25.close()
+        self._store.close()
+        self._lock.release()
+
+    def has(self, document_id: str) -> bool:
+        """Whether the document is in the index, committed or not."""
+        return self._store.has(document_id)
+
+    def find(self, named: str) -> list[str]:
+        """Ids of the documents with this id or name; raises RetrievalError if there is none."""
+        found = self._store.find(named)
+        if not found:
+            raise RetrievalError(f"{self.path} holds no document with the id or name {named}")
+        return found
+
+    def passages(self) -> int:
+        """How many passages the index holds, committed or not."""
+        return self._store.counts()[1]
+
+    def add(self, document_id: str, name: str, extracted: Extracted, *, whole: bool = False) -> int:
+        """Add a document, in place of one with the same id; returns how many passages it has.
+
+        With `whole` the document is one passage and its id the passage's; otherwise passage n, from
+        0, has the id `document_id#n`.
+        """
+        passages = self._passages(document_id, extracted, whole)
+        truncated = self._too_long(extracted, passages) if whole else 0
+        if self._store.has(document_id):
+            self.remove(document_id)
+        with disk_errors(self.path):
+            self._store.add(document_id, name, extracted, passages, truncated)
+        self._bm25.add(
+            Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
+            for p in passages
+        )
+        self._changed = True
+        return len(passages)
+
+    def remove(self, document_id: str) -> None:
+        """Remove a document; after the commit none of its words is left in the folder."""
+        if self._store.has(document_id):
+            self._removed += self._store.remove(document_id)
+            self._bm25.remove(document_id)
+            self._changed = True
+
+    def commit(self, progress: Progress | None = None) -> int:
+        """Make all changes since the last commit durable and visible; returns the generation.
+
+        Encoding, which takes the time, happens here; `progress` hears (done, total) passages.
+        """
+        if not self._changed:
+            return self.generation
+        with disk_errors(self.path):
+            if self._encoder:
+                removed = np.array(self._removed, np.int64)
+                added = self._encoded(self._encoder, progress)
+                dense = update_segments(self.path / DENSE, self._store.segments(), added, removed)
+                self._store.set_segments(dense)
+            self._bm25.commit(self.generation + 1)
+            self._store.commit(self.generation + 1)  # from here on the new generation is the index
+            self.generation += 1
+            write_manifest(self.path, self._store)
+            self._bm25.forget_previous()
+            self._delete_unused_vectors()
+        self._committed_row = self._store.last_row()
+        self._removed, self._changed = [], False
+        return self.generation
+
+    def _open(self, chunker: Chunker | None) -> tuple[Store, Bm25Writer]:
+        encoder = self._encoder.info if self._encoder else None
+        if not (self.path / FILE).exists():
+            bm25 = Bm25Writer(self.path / LUCENE, None)
+            return Store.create(self.path, encoder, chunker or Chunker()), bm25
+        store = Store.open(self.path, writable=True)
+        check_encoder(self.path, store.encoder, encoder)
+        if chunker and chunker != store.chunker:
+            raise IndexMismatch(f"{self.path} was cut by {store.chunker}, not {chunker}")
+        return store, Bm25Writer(self.path / LUCENE, store.generation)
+
+    def _passages(self, document_id: str, extracted: Extracted, whole: bool) -> list[NewPassage]:
+        if whole:
+            return [NewPassage(document_id, None, 0, len(extracted.text), None)]
+        return [
+            NewPassage(
+                f"{document_id}#{n}",
+                *(span.page, span.start, span.end),
+                extracted.text[span.start : span.end],
+            )
+            for n, span in enumerate(self._spans(extracted))
+        ]
+
+    def _spans(self, extracted: Extracted) -> list[Span]:
+        """The document's passages, short enough to be encoded with the title before them."""
+        text, pages, words = extracted.text, extracted.page_starts, self.chunker.words
+        if not self._encoder:
+            return split_passages(text, pages, words=words)
+        count = self._encoder.count_tokens
+        title = titled(extracted.title, "", self._encoder.title_separator)
+        room = self._encoder.max_tokens - count([title])[0]
+        room = max(room, self._encoder.max_tokens // 2)
+        return split_passages(text, pages, words=words, max_tokens=room, count_tokens=count)
+
+    def _too_long(self, extracted: Extracted, passages: list[NewPassage]) -> int:
+        """How many passages the encoder will not read to their end."""
+        if not self._encoder:
+            return 0
+        title, between = extracted.title, self._encoder.title_separator
+        texts = [titled(title, extracted.text[p.start : p.end], between) for p in passages]
+        limit = self._encoder.max_tokens
+        return sum(tokens > limit for tokens in self._encoder.count_tokens(texts))
+
+    def _encoded(self, encoder: Encoder, progress: Progress | None) -> tuple[Rows, Vectors]:
+        new = list(self._store.rows_after(self._committed_row))
+        vectors = encoder.encode_passages([(row.title, row.text) for row in new], progress)
+        return np.array([row.row for row in new], np.int64), vectors
+
+    def _delete_unused_vectors(self) -> None:
+        if (self.path / DENSE).is_dir():
+            delete_unused(self.path / DENSE, self._store.segments())
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Tell of a full or failing disk in plain words; what was committed before is safe."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise RetrievalError(
+            f"{path}: {error}; what was committed is kept, the same command goes on from there"
+        ) from error
+
+
+def check_encoder(path: Path, built: EncoderInfo | None, ours: EncoderInfo | None) -> None:
+    """Raise IndexMismatch unless `ours` makes the vectors the index was built with."""
+    if built is None and ours is None:
+        return
+    if built is None or ours is None or not built.makes_vectors_of(ours):
+        raise IndexMismatch(
+            f"{path} was built with {_named(built)}, not with {_named(ours)}: use that encoder, or"
+            " change it with 'python -m app index reembed DIR --encoder ID'"
+        )
+
+
+def _named(encoder: EncoderInfo | None) -> str:
+    if encoder is None:
+        return "no encoder"
+    return f"the encoder {encoder.id} (weights {encoder.weight_hash[:12]})"

@@ -1,0 +1,1 @@
+"""BM25 by Lucene, in a Java machine of its own."""

@@ -1,0 +1,168 @@
+"""BM25 by Lucene, write side: two commits live side by side until `passages.db` has made its own.
+
+A commit leaves the previous one in place, pinned by a snapshot that Lucene keeps on disk, so that a
+process killed between Lucene's commit and SQLite's finds the committed generation still there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.lexical.bm25 import (
+    CONTENTS,
+    DOCUMENT,
+    GENERATION,
+    ID,
+    analyzer,
+    find_commit,
+    open_directory,
+    similarity,
+)
+from retrieval.lexical.jvm import java, on_java_thread
+from retrieval.records import titled
+from retrieval.types import IndexDamaged
+
+RAM_BUFFER_MB = 64.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What Lucene is told of one passage."""
+
+    passage_id: str
+    document_id: str
+    title: str
+    text: str
+
+
+class Bm25Writer:
+    """Adds and removes passages; nothing shows before `commit`; `close` without it forgets all."""
+
+    @on_java_thread
+    def __init__(self, folder: Path, generation: int | None) -> None:
+        """Continue from `generation`, or start an empty index of generation 0 if it is None."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._directory = open_directory(folder)
+        self._policy = _two_commits(self._directory)
+        config = _config(self._policy)
+        if generation is None:
+            config.setOpenMode(java("org.apache.lucene.index.IndexWriterConfig$OpenMode").CREATE)
+        else:
+            commit = _commit_of(folder, self._directory, generation)
+            config.setIndexCommit(commit)
+            self._release_others(commit.getGeneration())
+        self._writer = java("org.apache.lucene.index.IndexWriter")(self._directory, config)
+        self._document = _ReusedDocument()
+        self._deleted = False
+        if generation is None:
+            self.commit(0)
+
+    @on_java_thread
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add passages whose ids are not in the index yet."""
+        for entry in entries:
+            self._writer.addDocument(self._document.filled(entry))
+
+    @on_java_thread
+    def remove(self, document_id: str) -> None:
+        """Delete every passage of a document; the next commit purges its words from disk."""
+        term = java("org.apache.lucene.index.Term")(DOCUMENT, document_id)
+        self._writer.deleteDocuments(java("org.apache.lucene.search.TermQuery")(term))
+        self._deleted = True
+
+    @on_java_thread
+    def commit(self, generation: int) -> None:
+        """Make all changes durable as `generation`, beside the previous commit."""
+        if self._deleted:
+            self._writer.forceMergeDeletes()
+            self._deleted = False
+        if generation > 0 and self._policy.getSnapshotCount() == 0:
+            self._policy.snapshot()
+        data = java("java.util.HashMap")()
+        data.put(GENERATION, str(generation))
+        self._writer.setLiveCommitData(data.entrySet())
+        self._writer.commit()
+
+    @on_java_thread
+    def forget_previous(self) -> None:
+        """Delete the commits before the last; call once the last one's generation is committed."""
+        self._release_others(kept=None)
+        self._writer.deleteUnusedFiles()
+
+    @on_java_thread
+    def close(self) -> None:
+        """Close the files, dropping what was not committed."""
+        self._writer.close()
+        self._directory.close()
+
+    def _release_others(self, kept: int | None) -> None:
+        """Unpin all commits but that of Lucene's own generation `kept`."""
+        for snapshot in self._policy.getSnapshots().toArray():
+            if snapshot.getGeneration() != kept:
+                self._policy.release(snapshot.getGeneration())
+
+
+class _ReusedDocument:
+    """One Lucene document filled again and again: making each anew costs more than indexing it."""
+
+    def __init__(self) -> None:
+        stored = java("org.apache.lucene.document.Field$Store").NO
+        words = java("org.apache.lucene.document.StringField")
+        self._bytes = java("org.apache.lucene.util.BytesRef")
+        self._id = words(ID, "", stored)
+        self._sort_id = java("org.apache.lucene.document.BinaryDocValuesField")(
+            ID, self._bytes(b"")
+        )
+        self._document_id = words(DOCUMENT, "", stored)
+        self._contents = _text_field(CONTENTS)
+        self._document = java("org.apache.lucene.document.Document")()
+        for field in (self._id, self._sort_id, self._document_id, self._contents):
+            self._document.add(field)
+
+    def filled(self, entry: Entry) -> Any:
+        self._id.setStringValue(entry.passage_id)
+        self._sort_id.setBytesValue(self._bytes(entry.passage_id.encode()))
+        self._document_id.setStringValue(entry.document_id)
+        self._contents.setStringValue(titled(entry.title, entry.text))
+        return self._document
+
+
+def _text_field(name: str) -> Any:
+    """Indexed as Anserini does by default: frequencies, no positions, nothing stored."""
+    kind = java("org.apache.lucene.document.FieldType")()
+    kind.setIndexOptions(java("org.apache.lucene.index.IndexOptions").DOCS_AND_FREQS)
+    kind.freeze()
+    return java("org.apache.lucene.document.Field")(
+        name,
+        java("java.lang.String")(""),
+        kind,
+        signature="(Ljava/lang/String;Ljava/lang/CharSequence;"
+        "Lorg/apache/lucene/index/IndexableFieldType;)V",
+    )
+
+
+def _two_commits(directory: Any) -> Any:
+    last = java("org.apache.lucene.index.KeepOnlyLastCommitDeletionPolicy")()
+    return java("org.apache.lucene.index.PersistentSnapshotDeletionPolicy")(last, directory)
+
+
+def _config(policy: Any) -> Any:
+    config = java("org.apache.lucene.index.IndexWriterConfig")(analyzer())
+    merging = java("org.apache.lucene.index.TieredMergePolicy")()
+    merging.setForceMergeDeletesPctAllowed(0.0)  # a deletion must be gone, however small its share
+    config.setMergePolicy(merging)
+    # In this thread: a merge still running in another would keep its deletions past the commit.
+    config.setMergeScheduler(java("org.apache.lucene.index.SerialMergeScheduler")())
+    config.setSimilarity(similarity())
+    config.setIndexDeletionPolicy(policy)
+    config.setRAMBufferSizeMB(RAM_BUFFER_MB)
+    config.setCommitOnClose(False)
+    return config
+
+
+def _commit_of(folder: Path, directory: Any, generation: int) -> Any:
+    commit = find_commit(directory, generation)
+    if commit is None:
+        raise IndexDamaged(f"{folder}: no Lucene commit of generation {generation}; build again")
+    return commit

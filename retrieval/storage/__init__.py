@@ -1,0 +1,1 @@
+"""An index folder on disk: SQLite for passages, segments of vectors, one commit point."""

@@ -1,0 +1,1 @@
+"""Encoders and rerankers trained on one's own documents or questions."""

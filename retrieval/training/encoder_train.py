@@ -1,0 +1,154 @@
+"""Contrastive training of an encoder: in-batch negatives at any batch size, exact resume.
+
+The model, the loss and its cached gradients are sentence-transformers'. The loop is ours because
+its trainer keeps its checkpoints in pickles and writes them in place, where a kill can leave half
+of one; here batch and dropout follow from the seed and the step, and the state is one file.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from retrieval.storage.durable import write_file
+from retrieval.training.training_batches import Batches, Triple
+from retrieval.training.training_state import restore_state, save_state
+
+STATE, CURVE = "state.safetensors", "loss.jsonl"
+UNIT_SCALE = 20.0  # what sentence-transformers' encoders of unit length were trained with
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTraining:
+    """Settings of one run; the paper's are 200,000 steps of 1,024 queries, the rest as here.
+
+    `mini_batch` texts are in memory at a time and change nothing but the speed. The learning rate
+    rises over `warm_up` of the steps and falls to zero. Scores are multiplied by `scale`; None is
+    1, raw dot products as in the paper, or 20 where the model gives vectors of unit length.
+    """
+
+    steps: int = 500
+    batch_size: int = 64
+    mini_batch: int = 16
+    learning_rate: float = 2e-5
+    warm_up: float = 0.01
+    clip: float = 2.0
+    scale: float | None = None
+    seed: int = 1
+    save_every: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class LossPoint:
+    """The loss of one step's batch, before its update."""
+
+    step: int  # from 1
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+Report = Callable[[LossPoint, int], None]
+
+
+def train_encoder(
+    model: Any, batches: Batches, work: Path, settings: EncoderTraining, report: Report
+) -> list[LossPoint]:
+    """Train a SentenceTransformer in place, from where an earlier run in `work` stopped.
+
+    Returns the whole loss curve; `report` hears each new point and the number of steps.
+    """
+    from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+    from sentence_transformers.util import dot_score
+
+    loss = CachedMultipleNegativesRankingLoss(
+        model,
+        _scale(model) if settings.scale is None else settings.scale,
+        dot_score,
+        mini_batch_size=settings.mini_batch,
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
+    done = restore_state(work / STATE, model, optimizer)
+    curve = read_curve(work / CURVE)[:done]
+    model.train()
+    for step in range(done, settings.steps):
+        started = time.perf_counter()
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout repeats after a resume
+        rate = settings.learning_rate * _share(step, settings)
+        value = _update(loss, optimizer, batches.batch(step), rate, settings.clip)
+        curve.append(LossPoint(step + 1, value, rate, time.perf_counter() - started))
+        report(curve[-1], settings.steps)
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+            _write_curve(work / CURVE, curve)  # first: it may be ahead of the state, never behind
+            save_state(work / STATE, model, optimizer, step + 1)
+    model.eval()
+    return curve
+
+
+def read_curve(path: Path) -> list[LossPoint]:
+    """The points of a loss.jsonl, in order; none if there is no file."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [LossPoint(**json.loads(line)) for line in lines]
+
+
+def draw_curve(curve: Sequence[LossPoint], path: Path) -> None:
+    """The loss by step as a picture, with its mean over a twentieth of the run."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    steps, losses = [p.step for p in curve], [p.loss for p in curve]
+    width = max(1, len(losses) // 20)
+    mean = np.convolve(losses, np.ones(width) / width, "valid")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(steps, losses, linewidth=0.6, alpha=0.5, label="each batch")
+    axes.plot(steps[width - 1 :], mean, label=f"mean of {width} batches")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _update(
+    loss: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Sequence[Triple],
+    rate: float,
+    clip: float,
+) -> float:
+    """One step of AdamW on a batch; its loss before the step."""
+    from sentence_transformers.util import batch_to_device
+
+    model: Any = loss.model
+    columns = zip(*((t.query, t.positive, t.negative) for t in batch), strict=True)
+    features = [batch_to_device(model.preprocess(list(texts)), model.device) for texts in columns]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+        value = loss(features, None)
+        value.backward()  # the cached loss reads the texts again in here, so within autocast too
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return float(value.detach())
+
+
+def _scale(model: Any) -> float:
+    unit = any(type(module).__name__ == "Normalize" for module in model)
+    return UNIT_SCALE if unit else 1.0
+
+
+def _share(step: int, settings: EncoderTraining) -> float:
+    """The share of the peak learning rate at a step: up in a line, then down to zero."""
+    warm = max(1, int(settings.warm_up * settings.steps))
+    if step < warm:
+        return (step + 1) / warm
+    return (settings.steps - step) / max(1, settings.steps - warm)
+
+
+def _write_curve(path: Path, curve: Sequence[LossPoint]) -> None:
+    write_file(path, "".join(json.dumps(asdict(point)) + "\n" for point in curve).encode())

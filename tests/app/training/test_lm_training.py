@@ -1,0 +1,163 @@
+"""`train lm` from the command line: a tiny model from made-up data, in the files others load."""
+
+import json
+import random
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import jamba
+from app.cli import build
+from app.training import lm_training
+from app.training.lm_data import TrainingDataError
+from jamba.bpe import SMALLEST
+from jamba.chat import load_tokenizer
+
+MODEL = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "attn_layer_period": 3,
+    "attn_layer_offset": 1,
+    "num_experts": 2,
+    "num_experts_per_tok": 1,
+    "tie_word_embeddings": True,
+}
+WORDS = "harbour lamp keeper stone tide rope light winter ship wall bell coast north sand".split()
+
+
+def prose(sentences: int, seed: int) -> str:
+    rng = random.Random(seed)
+    return " ".join(
+        " ".join(rng.choices(WORDS, k=9)).capitalize() + ("." if n % 5 else ".\n\n")
+        for n in range(sentences)
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder with one text, one question file and a recipe over them."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "prose.txt").write_text(prose(400, 0), encoding="utf-8")
+    articles = []
+    for n in range(30):
+        context = prose(6, n + 1).replace("\n\n", "")
+        answer = {"text": context.split()[3], "answer_start": context.index(context.split()[3])}
+        asked = {"id": str(n), "question": "Which word is the fourth?", "answers": [answer]}
+        articles.append({"title": f"A{n}", "paragraphs": [{"context": context, "qas": [asked]}]})
+    (folder / "squad.json").write_text(json.dumps({"data": articles}), encoding="utf-8")
+    recipe = {
+        "texts": ["prose.txt"],
+        "questions": [{"file": "squad.json"}],
+        "vocabulary": SMALLEST + 30,
+        "model": MODEL,
+        "training": {"rows": 1, "row_tokens": 256, "save_every": 2, "steps": 4},
+    }
+    (folder / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    return folder
+
+
+def train(data, out, *more: str) -> Result:
+    arguments = ["train", "lm", "--out", str(out), "--data", str(data), "--threads", "1"]
+    return CliRunner().invoke(
+        build(), [*arguments, "--recipe", str(data / "recipe.json"), "--json", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "model"
+    result = train(data, out)
+    assert result.exit_code == 0, result.output
+    return out, json.loads(result.stdout.splitlines()[-1])
+
+
+def test_the_figures_come_as_one_json_object(trained):
+    _, figures = trained
+    assert figures["steps"] == 4
+    assert figures["tokens"] == 4 * 256
+    assert 0 < figures["held_out_loss"] < 10
+    assert figures["gemm_share"] > 0
+
+
+def test_the_folder_describes_itself(trained, data):
+    out, figures = trained
+    assert json.loads((out / "recipe.json").read_text())["model"] == MODEL
+    kept = json.loads((out / "training.json").read_text())
+    assert kept["measured"] == figures
+    assert [point["step"] for point in kept["history"]] == [1, 2, 3, 4]
+    assert json.loads((out / "generation_config.json").read_text())["eos_token_id"] == [2, 5]
+    assert (out / "training-curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_engine_loads_the_folder(trained):
+    out, _ = trained
+    model, tokenizer = jamba.load_model(out), load_tokenizer(out)
+    assert tokenizer.eos_ids == (2, 5)
+    prompt = tokenizer.encode_chat([{"role": "user", "content": "Hi"}], [{"text": "Words."}])
+    logits = model.logits(torch.tensor([prompt.ids]))
+    assert logits.shape == (1, len(prompt.ids), SMALLEST + 30)
+    assert logits.isfinite().all()
+
+
+def test_a_finished_run_goes_on_with_more_steps(trained, data):
+    out, _ = trained
+    again = train(data, out)
+    assert again.exit_code == 1
+    assert "--resume" in str(again.exception)
+    result = train(data, out, "--resume", "--steps", "6")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["steps"] == 6
+
+
+def test_a_missing_text_is_named(data, tmp_path):
+    recipe = json.loads((data / "recipe.json").read_text())
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({**recipe, "questions": [], "texts": ["absent.txt"]})
+    )
+    result = train(tmp_path, tmp_path / "out")
+    assert isinstance(result.exception, TrainingDataError)
+    assert "absent.txt" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"modell": {}}, "unknown field 'modell'"),
+        ({"format": 2}, "format 2"),
+        ({"questions": [{"path": "x"}]}, "path"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(data, tmp_path, change, said):
+    recipe = {**json.loads((data / "recipe.json").read_text()), **change}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(TrainingDataError, match=said):
+        lm_training.read_recipe(tmp_path / "recipe.json")
+
+
+def test_unknown_training_settings_are_refused(data):
+    recipe = lm_training.read_recipe(data / "recipe.json")
+    with pytest.raises(TrainingDataError, match="learning_rat"):
+        lm_training.settings_of(
+            lm_training.Recipe(**{**_values(recipe), "training": {"learning_rat": 1}})
+        )
+
+
+def _values(recipe: lm_training.Recipe) -> dict:
+    return {name: getattr(recipe, name) for name in recipe.__slots__}
+
+
+def test_articles_for_calibration_are_not_taught(data, tmp_path):
+    splits = tmp_path / "splits.json"
+    titles = [f"A{n}" for n in range(30)]
+    splits.write_text(json.dumps({"s": {"tuning": titles, "calibration": ["A1", "A2"]}}))
+    recipe = lm_training.read_recipe(data / "recipe.json")
+    split = lm_training.Recipe(
+        **{**_values(recipe), "questions": (lm_training.QuestionFile("squad.json", "s"),)}
+    )
+    sources = lm_training.read_sources(split, data, splits, tmp_path)
+    assert {question.title for question in sources.questions} == set(titles) - {"A1", "A2"}
