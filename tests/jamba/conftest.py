@@ -1,13 +1,8 @@
 """One small hybrid model for the tests that need no other."""
 
-import os
 from typing import Any
 
 import pytest
-import torch
-
-if not torch.cuda.is_available():  # before the first kernel is made
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from tests.jamba.random_models import HYBRID, Pair, make_pair
 
