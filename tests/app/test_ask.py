@@ -38,6 +38,7 @@ def test_scripts_get_one_json_object(index_folder):
         "cached_tokens": 0,
         "restored_from": "none",
         "miss_reason": None,
+        "written_tokens": None,
     }
     assert value["timings"]["total"] > 0
 
