@@ -25,12 +25,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from app.experiments.jamba_scorer import JambaScorer
-from app.experiments.leakage import Guard
-from app.experiments.perplexity import Evaluation
-from app.experiments.retrieval_file import Retrieved
-from app.experiments.retrieve import Search, retrieve
-from app.experiments.strides import Layout, Ranking, Setup, Stride, plan
+from app.experiments.models.jamba_scorer import JambaScorer
+from app.experiments.perplexity.evaluation import Evaluation
+from app.experiments.perplexity.leakage import Guard
+from app.experiments.perplexity.retrieval_file import Retrieved
+from app.experiments.perplexity.retrieve import Search, retrieve
+from app.experiments.perplexity.strides import Layout, Ranking, Setup, Stride, plan
 from app.models import BUNDLED
 from retrieval.index import Index
 from retrieval.ingest.writer import IndexWriter

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.experiments.strides import Layout, Ranking, Setup
+from app.experiments.perplexity.strides import Layout, Ranking, Setup
 from retrieval.types import Mode
 
 if TYPE_CHECKING:
-    from app.experiments.perplexity_run import Request
+    from app.experiments.perplexity.run import Request
 
 
 def perplexity(  # noqa: PLR0913 - one argument for each option
@@ -69,8 +69,8 @@ def perplexity(  # noqa: PLR0913 - one argument for each option
     from the paper's script. Nothing is retrieved from the text itself.
     """
     from app.console import print_json, print_text, progress, say
-    from app.experiments.open_scorer import open_scorer
-    from app.experiments.perplexity_run import Request, run
+    from app.experiments.models.open_scorer import open_scorer
+    from app.experiments.perplexity.run import Request, run
 
     setup = Setup(
         layout, stride, window, doc_tokens, query_tokens, rank_tokens, step or max(1, window // 2)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.experiments.qa_prompt import Prompt, QaMode
+from app.experiments.qa.prompt import Prompt, QaMode
 from retrieval.types import Mode
 
 
@@ -48,8 +48,8 @@ def qa(  # noqa: PLR0913 - one argument for each option
     No passage is the closed book; --mode gold gives the passage that each question was asked of.
     """
     from app.console import print_json, print_text, progress
-    from app.experiments.open_answerer import open_answerer
-    from app.experiments.qa_run import Request, run
+    from app.experiments.models.open_answerer import open_answerer
+    from app.experiments.qa.run import Request, run
 
     request = Request(
         data,

@@ -18,7 +18,7 @@ from retrieval.types import Mode
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from app.experiments.retrieval_run import Report
+    from app.experiments.retrieval.run import Report
 
 K = 100  # hits a question, enough for every measure
 
@@ -71,7 +71,7 @@ def retrieval(  # noqa: PLR0913 - one argument for each option
     texts that hold an answer's words, judged or not.
     """
     from app.console import print_json, print_text, progress, say
-    from app.experiments.retrieval_run import Request, run
+    from app.experiments.retrieval.run import Request, run
 
     search = make_search(
         k=k, mode=mode, fusion=fusion, rerank=rerank, weight=rerank_weight, depth=rerank_depth
@@ -99,7 +99,7 @@ def compare(
 ) -> None:
     """Put several runs in one table and test each against the first, question by question."""
     from app.console import print_json, print_text, say
-    from app.experiments import compare_runs
+    from app.experiments.retrieval import compare as compare_runs
 
     if len(runs) < 2:
         raise typer.BadParameter("give at least two run folders")

@@ -31,7 +31,7 @@ def predictive(
     paper's; fewer --steps and a smaller --batch-size suit a CPU.
     """
     from app.console import print_json, print_text, progress
-    from app.experiments.predictive_training import Training, train
+    from app.experiments.perplexity.predictive_training import Training, train
     from retrieval.encoders.encoder import load_encoder
 
     start = load_encoder().folder if base is None else base

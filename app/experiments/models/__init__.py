@@ -1,0 +1,1 @@
+"""Language models as the experiments see them: what scores tokens, what answers questions."""

@@ -1,0 +1,1 @@
+"""Question answering with passages in the prompt."""

@@ -1,0 +1,1 @@
+"""Whether the right passages are found: runs over questions with known answers."""
