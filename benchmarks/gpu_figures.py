@@ -16,7 +16,8 @@ from benchmarks.gpu_models import Sizes, make
 from jamba.config import Quantisation
 from jamba.data import Rows
 from jamba.engine import Engine
-from jamba.model import Jamba, initialise
+from jamba.initialise import initialise
+from jamba.model import Jamba
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits
 from jamba.snapshots import SnapshotStore

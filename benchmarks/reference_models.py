@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import jamba
-from jamba.model import Jamba, initialise
+from jamba.initialise import initialise
+from jamba.model import Jamba
 from jamba.weights import save_model
 
 MODELS = {

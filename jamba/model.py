@@ -3,8 +3,6 @@
 B batch, T new tokens, H hidden size, D Mamba channels, N state size, R rank of dt, V vocabulary.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -251,25 +249,3 @@ class Jamba(nn.Module):
             raise JambaError(f"token ids must lie in 0..{self.config.vocab_size - 1}")
         with torch.inference_mode():
             return self(ids.to(self.place.device)).float()
-
-
-def initialise(model: Jamba, seed: int) -> None:
-    """Fill the weights for training from scratch, the same for the same seed.
-
-    Matrices are normal with the config's range; steps dt start log-uniform in 0.001..0.1 (arXiv
-    2312.00752, section 3.6); A and D keep their constructor's values, norms are one.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    spread = model.config.initializer_range
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("dt_proj.bias"):
-                low, high = math.log(0.001), math.log(0.1)
-                dt = torch.exp(
-                    torch.rand(parameter.shape, generator=generator) * (high - low) + low
-                )
-                parameter.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
-            elif name.endswith("bias"):
-                parameter.zero_()
-            elif parameter.ndim > 1 and not name.endswith("A_log"):
-                parameter.normal_(0.0, spread, generator=generator)

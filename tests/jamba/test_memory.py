@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from jamba.config import JambaConfig, JambaError, Quantisation
+from jamba.initialise import initialise
 from jamba.memory import CHUNK, estimate
-from jamba.model import Jamba, initialise
+from jamba.model import Jamba
 from jamba.weights import load_model
 from tests.jamba.random_models import HYBRID, VOCABULARY
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from jamba.config import JambaConfig
 from jamba.engine import Engine
+from jamba.initialise import initialise
 from jamba.literal import LiteralSpans, Word
-from jamba.model import Jamba, initialise
+from jamba.model import Jamba
 from jamba.snapshots import SnapshotStore
 from jamba.span_search import Effort, SearchCancelled, search, weigh
 from tests.jamba.random_models import VOCABULARY, draw_fields

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from jamba import train as training
 from jamba.config import JambaConfig, JambaError
 from jamba.data import Corpus, Rows, document
-from jamba.model import Jamba, initialise
+from jamba.initialise import initialise
+from jamba.model import Jamba
 from jamba.scan import selective_scan_reference
 from jamba.training_state import Method, Settings
 

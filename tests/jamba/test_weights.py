@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jamba.config import JambaConfig, JambaError
-from jamba.model import Jamba, initialise
+from jamba.initialise import initialise
+from jamba.model import Jamba
 from jamba.weights import fingerprint, load_model, save_model
 from tests.jamba.random_models import HYBRID, make_pair, relative_error
 
