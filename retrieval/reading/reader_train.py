@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ from retrieval.reading.reader import (
 )
 from retrieval.reading.reader_data import Example
 from retrieval.storage.durable import rename, write_file
+from retrieval.training.loss_curve import (
+    CURVE,
+    PICTURE,
+    LossPoint,
+    draw_curve,
+    read_curve,
+    write_curve,
+)
 from retrieval.training.training_state import restore_state, save_state, synchronise
 from retrieval.types import RetrievalError
 
@@ -66,7 +75,8 @@ def train_reader(
     """Train on `examples` in the order given (a curriculum), once; continues where `out` stopped.
 
     `start` is a reader to go on from instead of the encoder alone. Writes `out/state.safetensors`
-    every `save_every` steps. Raises RetrievalError for no examples.
+    every `save_every` steps, the losses so far beside it, and at the end their picture. Raises
+    RetrievalError for no examples.
     """
     if not examples:
         raise RetrievalError("no examples to train the reader on; give a question file")
@@ -81,18 +91,25 @@ def train_reader(
     batches = list(_batches(examples, settings))
     out.mkdir(parents=True, exist_ok=True)
     done = restore_state(out / STATE, model, optimizer)
+    curve = read_curve(out / CURVE)[:done]
     tokenizer = open_tokenizer(encoder_folder)
     model.train()
     for step in range(done, len(batches)):
+        began = time.perf_counter()
         torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout repeats after a resume
         batch = [
             _features(tokenizer, example, settings.window_tokens, settings.seed + step)
             for example in batches[step]
         ]
-        loss = _step(model, optimizer, batch, settings, _rate(step, len(batches), settings))
+        share = _rate(step, len(batches), settings)
+        loss = _step(model, optimizer, batch, settings, share)
+        seconds = time.perf_counter() - began
+        curve.append(LossPoint(step + 1, loss, share * settings.learning_rate, seconds))
         report(step + 1, len(batches), loss)
         if (step + 1) % settings.save_every == 0 or step + 1 == len(batches):
+            write_curve(out / CURVE, curve)  # first: it may be ahead of the state, never behind
             save_state(out / STATE, model, optimizer, step + 1)
+    draw_curve(curve, out / PICTURE)
     model.eval().cpu()
     return model
 

@@ -24,18 +24,13 @@ from retrieval.spider.spider_data import SpanBatches
 from retrieval.storage.durable import write_file
 from retrieval.storage.lock import WriterLock
 from retrieval.storage.store import Store
-from retrieval.training.encoder_train import (
-    CURVE,
-    EncoderTraining,
-    LossPoint,
-    draw_curve,
-    train_encoder,
-)
+from retrieval.training.encoder_train import EncoderTraining, train_encoder
+from retrieval.training.loss_curve import CURVE, PICTURE, LossPoint, draw_curve
 from retrieval.training.training_batches import Batches
 from retrieval.training.training_questions import read_asked
 from retrieval.types import RetrievalError
 
-RUN, SPANS, QUESTIONS, PICTURE = "run.json", "spans.db", "questions.jsonl", "loss.png"
+RUN, SPANS, QUESTIONS = "run.json", "spans.db", "questions.jsonl"
 
 
 class Hear(Protocol):

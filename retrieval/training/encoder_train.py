@@ -5,21 +5,20 @@ its trainer keeps its checkpoints in pickles and writes them in place, where a k
 of one; here batch and dropout follow from the seed and the step, and the state is one file.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from retrieval.storage.durable import write_file
+from retrieval.training.loss_curve import CURVE, LossPoint, read_curve, write_curve
 from retrieval.training.training_batches import Batches, Triple
 from retrieval.training.training_state import restore_state, save_state
 
-STATE, CURVE = "state.safetensors", "loss.jsonl"
+STATE = "state.safetensors"
 UNIT_SCALE = 20.0  # what sentence-transformers' encoders of unit length were trained with
 
 
@@ -41,16 +40,6 @@ class EncoderTraining:
     scale: float | None = None
     seed: int = 1
     save_every: int = 25
-
-
-@dataclass(frozen=True, slots=True)
-class LossPoint:
-    """The loss of one step's batch, before its update."""
-
-    step: int  # from 1
-    loss: float
-    learning_rate: float
-    seconds: float
 
 
 Report = Callable[[LossPoint, int], None]
@@ -84,33 +73,10 @@ def train_encoder(
         curve.append(LossPoint(step + 1, value, rate, time.perf_counter() - started))
         report(curve[-1], settings.steps)
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            _write_curve(work / CURVE, curve)  # first: it may be ahead of the state, never behind
+            write_curve(work / CURVE, curve)  # first: it may be ahead of the state, never behind
             save_state(work / STATE, model, optimizer, step + 1)
     model.eval()
     return curve
-
-
-def read_curve(path: Path) -> list[LossPoint]:
-    """The points of a loss.jsonl, in order; none if there is no file."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [LossPoint(**json.loads(line)) for line in lines]
-
-
-def draw_curve(curve: Sequence[LossPoint], path: Path) -> None:
-    """The loss by step as a picture, with its mean over a twentieth of the run."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    steps, losses = [p.step for p in curve], [p.loss for p in curve]
-    width = max(1, len(losses) // 20)
-    mean = np.convolve(losses, np.ones(width) / width, "valid")
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(steps, losses, linewidth=0.6, alpha=0.5, label="each batch")
-    axes.plot(steps[width - 1 :], mean, label=f"mean of {width} batches")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axes.legend()
-    figure.savefig(path, dpi=120)
 
 
 def _update(
@@ -148,7 +114,3 @@ def _share(step: int, settings: EncoderTraining) -> float:
     if step < warm:
         return (step + 1) / warm
     return (settings.steps - step) / max(1, settings.steps - warm)
-
-
-def _write_curve(path: Path, curve: Sequence[LossPoint]) -> None:
-    write_file(path, "".join(json.dumps(asdict(point)) + "\n" for point in curve).encode())

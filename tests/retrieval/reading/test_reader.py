@@ -21,6 +21,7 @@ from retrieval.reading.reader import (
 )
 from retrieval.reading.reader_data import Example
 from retrieval.reading.reader_train import ReaderTraining, save_reader, train_reader
+from retrieval.training.loss_curve import read_curve
 from retrieval.types import Region, RetrievalError
 
 WORDS = (
@@ -103,6 +104,11 @@ def test_a_stopped_training_resumes_to_the_same_weights(encoder, tmp_path):
     resumed = train_reader(EXAMPLES, encoder, tmp_path / "cut", settings)
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+    curves = [
+        [p.loss for p in read_curve(tmp_path / run / "loss.jsonl")] for run in ("whole", "cut")
+    ]
+    assert curves[0] == curves[1] and len(curves[0]) == 6
+    assert (tmp_path / "cut/loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_it_learns_saves_what_changed_and_reads_exact_words(encoder, tmp_path):

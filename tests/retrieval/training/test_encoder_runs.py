@@ -13,7 +13,8 @@ from retrieval.ingest.writer import LUCENE, IndexWriter
 from retrieval.lexical.bm25 import Bm25Searcher
 from retrieval.storage.store import Store
 from retrieval.training.encoder_runs import Start, train_on_questions, train_spider
-from retrieval.training.encoder_train import EncoderTraining, read_curve
+from retrieval.training.encoder_train import EncoderTraining
+from retrieval.training.loss_curve import read_curve
 from retrieval.training.training_questions import read_asked, with_negatives
 from retrieval.types import Extracted, Mode, RetrievalError
 from tests.retrieval.random_encoders import save_bert
