@@ -104,10 +104,10 @@ def test_a_stopped_training_resumes_to_the_same_weights(encoder, tmp_path):
     resumed = train_reader(EXAMPLES, encoder, tmp_path / "cut", settings)
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    curves = [
-        [p.loss for p in read_curve(tmp_path / run / "loss.jsonl")] for run in ("whole", "cut")
-    ]
-    assert curves[0] == curves[1] and len(curves[0]) == 6
+    curves = [read_curve(tmp_path / run / "loss.jsonl") for run in ("whole", "cut")]
+    losses = [[point.loss for point in curve] for curve in curves]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
     assert (tmp_path / "cut/loss.png").read_bytes().startswith(b"\x89PNG")
 
 
