@@ -73,13 +73,13 @@ def lm(  # noqa: PLR0913 - one argument for each option
     from dataclasses import replace
 
     from app.console import print_json, print_text, progress, say
-    from app.training import lm_training
+    from app.training import lm_recipe, lm_report, lm_training
 
     lm_training.use_threads(threads)
-    chosen = lm_training.read_recipe(recipe)
+    chosen = lm_recipe.read_recipe(recipe)
     ends = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value}
     chosen = replace(chosen, training={**chosen.training, **ends})
-    sources = lm_training.read_sources(chosen, data, splits, texts or lm_training.texts_folder())
+    sources = lm_recipe.read_sources(chosen, data, splits, texts or lm_recipe.texts_folder())
     with progress() as bar:
         task = bar.add_task("training", total=None)
 
@@ -87,7 +87,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
             if done:
                 bar.update(task, completed=point.step, total=round(point.step / done))
             if point.held_out is not None:
-                say(lm_training.describe(point))
+                say(lm_report.describe(point))
 
         try:
             measured = lm_training.run(chosen, sources, out, resume=resume, say=say, report=report)
@@ -97,7 +97,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
     if as_json:
         print_json(measured.to_dict())
     else:
-        print_text(f"{out}: {lm_training.summary(measured)}")
+        print_text(f"{out}: {lm_report.summary(measured)}")
 
 
 def reader(

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from app.library.collections import Collections
 from app.library.redact import redact_answers
 from app.library.store import LibraryError, NotFound
+from retrieval.storage.durable import rename
 
 MAX_FILE_BYTES = 100 * 2**20
 CHUNK_BYTES = 2**20
@@ -120,8 +121,7 @@ class Documents(Collections):
             raise LibraryError(f"{name}: cannot be stored ({error.strerror})") from None
         try:
             with self.write() as db:  # rename and row under one lock: no removal comes between them
-                os.replace(copy, folder / digest)
-                _sync_folder(folder)
+                rename(copy, folder / digest)
                 document_id = _insert(db, collection_id, digest, display_name(name), size)
                 return _fetch(db, document_id)
         finally:
@@ -257,14 +257,6 @@ def _copy(source: Path | BinaryIO, folder: Path, name: str, limit: int) -> tuple
         os.unlink(temporary)
         raise
     return Path(temporary), digest.hexdigest(), size
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _insert(db: sqlite3.Connection, collection_id: int, digest: str, name: str, size: int) -> int:

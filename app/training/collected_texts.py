@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.types import OrbweaverError
+from retrieval.storage.durable import write_file
 
 SHORTEST = 25  # words of a paragraph
 _PAGE = re.compile(r"<title>(.*?)</title>.*?<text[^>]*>(.*?)</text>", re.DOTALL)
@@ -51,9 +52,7 @@ def collect(package: TextPackage, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             found = dict.fromkeys(package.read(_download(package, Path(scratch))))
-        partial = target.with_name(target.name + ".partial")
-        partial.write_text("".join(f"{paragraph}\n\n" for paragraph in found), encoding="utf-8")
-        partial.replace(target)
+        write_file(target, "".join(f"{paragraph}\n\n" for paragraph in found).encode())
     return target
 
 

@@ -25,6 +25,7 @@ SECTION = 4000  # characters of plain text that stay in order
 HELD_OUT = 40  # one in so many examples and sections is never trained on
 HELD_OUT_ROWS = 4  # of each kind
 WITH_SYSTEM = 0.75  # of the documents begin with the system message that the application sends
+Run = tuple[str, ...]  # SHARED_WORDS words in a row, lower-cased
 _GUTENBERG = re.compile(r"^\*\*\* ?(START|END) OF TH.*$", re.MULTILINE)
 
 
@@ -81,17 +82,21 @@ def split_titles(splits: Path, split: str) -> dict[str, frozenset[str]]:
         ) from None
 
 
-def without_overlap(text: str, reserved: Iterable[str]) -> str:
+def runs(passages: Iterable[str]) -> frozenset[Run]:
+    """Every SHARED_WORDS words in a row of the passages."""
+    return frozenset(run for passage in passages for run in _runs(passage))
+
+
+def without_overlap(text: str, reserved: frozenset[Run]) -> str:
     """The paragraphs of `text` that share no SHARED_WORDS words in a row with a reserved text.
 
-    What a model is examined on must not come in by another door.
+    What a model is examined on must not come in by another door. `reserved` comes from `runs`.
     """
-    known = {run for passage in reserved for run in _runs(passage)}
-    kept = (line for line in text.split("\n") if not any(run in known for run in _runs(line)))
-    return "\n".join(kept)
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not any(run in reserved for run in _runs(line)))
 
 
-def _runs(text: str) -> Iterator[tuple[str, ...]]:
+def _runs(text: str) -> Iterator[Run]:
     words = re.findall(r"\w+", text.lower())
     return (tuple(words[i : i + SHARED_WORDS]) for i in range(len(words) - SHARED_WORDS + 1))
 

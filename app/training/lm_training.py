@@ -2,41 +2,28 @@
 
 import copy
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from app.training.collected_texts import PACKAGES, collect
-from app.training.lm_data import (
-    Layout,
-    Sources,
-    TrainingDataError,
-    build_corpus,
-    read_questions,
-    read_text,
-    split_titles,
-    without_overlap,
-)
+from app.training.lm_data import Layout, Sources, TrainingDataError, build_corpus
 from app.training.lm_embedding import encoder_embedding
 from app.training.lm_exams import Curriculum
+from app.training.lm_recipe import Embedding, Recipe, settings_of
+from app.training.lm_report import Measured, draw_curve, measure, plan_line
 from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
 from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.config import JambaConfig
-from jamba.data import Corpus
 from jamba.initialise import initialise
 from jamba.model import Jamba
-from jamba.train import active_parameters, gemm_rate, train
-from jamba.training_state import Point, Settings
+from jamba.train import gemm_rate, train
+from jamba.training_state import Point
 from jamba.weights import best_place, save_model
-from retrieval.evaluation.squad import Question
+from retrieval.storage.durable import write_file
 
-FORMAT = 1
 STATE = "training.safetensors"  # weights, moments and history: what --resume goes on from
 HISTORY = "training.json"
 RECIPE = "recipe.json"
@@ -81,7 +68,7 @@ def run(
     place = best_place()
     model = new_model(recipe, tokenizer, settings.seed).to(place.device)
     rate = gemm_rate(place=place)
-    say(_plan(model, corpus, rate))
+    say(plan_line(model, corpus, rate))
     history = train(model, corpus, held_out, settings, saved, report)
     measured = measure(model, history, rate)
     publish(model, folder)
@@ -155,6 +142,4 @@ def use_threads(count: int) -> None:
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_file(path, (json.dumps(value, indent=1) + "\n").encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.training.lm_data import TrainingDataError, read_questions, read_text, split_titles
-from app.training.lm_training import FORMAT, QuestionFile, recipe_fields, refusing
+from app.training.lm_recipe import FORMAT, QuestionFile, recipe_fields, refusing
 from retrieval.evaluation.squad import Question
 from retrieval.reading.reader import Calibration, Reader, open_tokenizer
 from retrieval.reading.reader_data import Curriculum, Example, curriculum, wrong_passages

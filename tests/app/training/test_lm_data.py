@@ -122,4 +122,4 @@ def test_held_out_sections_and_exams_are_not_trained_on(layout):
 def test_a_paragraph_of_a_reserved_passage_is_left_out():
     other = "A keeper of bees lived beside the harbour and sold honey to the ships that came by."
     text = f"{other}\nNote: {PASSAGE[:90]} and more.\n{other}"
-    assert lm_data.without_overlap(text, [PASSAGE]) == f"{other}\n{other}"
+    assert lm_data.without_overlap(text, lm_data.runs([PASSAGE])) == f"{other}\n{other}"

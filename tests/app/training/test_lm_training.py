@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import jamba
 from app.cli import build
-from app.training import lm_training
+from app.training import lm_recipe
 from app.training.lm_data import TrainingDataError
 from jamba.bpe import SMALLEST
 from jamba.chat import load_tokenizer
@@ -136,18 +136,18 @@ def test_a_recipe_that_cannot_be_is_refused(data, tmp_path, change, said):
     recipe = {**json.loads((data / "recipe.json").read_text()), **change}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(TrainingDataError, match=said):
-        lm_training.read_recipe(tmp_path / "recipe.json")
+        lm_recipe.read_recipe(tmp_path / "recipe.json")
 
 
 def test_unknown_training_settings_are_refused(data):
-    recipe = lm_training.read_recipe(data / "recipe.json")
+    recipe = lm_recipe.read_recipe(data / "recipe.json")
     with pytest.raises(TrainingDataError, match="learning_rat"):
-        lm_training.settings_of(
-            lm_training.Recipe(**{**_values(recipe), "training": {"learning_rat": 1}})
+        lm_recipe.settings_of(
+            lm_recipe.Recipe(**{**_values(recipe), "training": {"learning_rat": 1}})
         )
 
 
-def _values(recipe: lm_training.Recipe) -> dict:
+def _values(recipe: lm_recipe.Recipe) -> dict:
     return {name: getattr(recipe, name) for name in recipe.__slots__}
 
 
@@ -155,9 +155,9 @@ def test_articles_for_calibration_are_not_taught(data, tmp_path):
     splits = tmp_path / "splits.json"
     titles = [f"A{n}" for n in range(30)]
     splits.write_text(json.dumps({"s": {"tuning": titles, "calibration": ["A1", "A2"]}}))
-    recipe = lm_training.read_recipe(data / "recipe.json")
-    split = lm_training.Recipe(
-        **{**_values(recipe), "questions": (lm_training.QuestionFile("squad.json", "s"),)}
+    recipe = lm_recipe.read_recipe(data / "recipe.json")
+    split = lm_recipe.Recipe(
+        **{**_values(recipe), "questions": (lm_recipe.QuestionFile("squad.json", "s"),)}
     )
-    sources = lm_training.read_sources(split, data, splits, tmp_path)
+    sources = lm_recipe.read_sources(split, data, splits, tmp_path)
     assert {question.title for question in sources.questions} == set(titles) - {"A1", "A2"}

@@ -10,7 +10,7 @@ from app.cli import build
 from app.commands.train import READER_RECIPE
 from app.training import reader_training
 from app.training.lm_data import TrainingDataError
-from app.training.lm_training import QuestionFile
+from app.training.lm_recipe import QuestionFile
 
 MORE = "It stood . " * 20
 WIKI = f""" = Weir =
