@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-COMMANDS = ("ask", "serve", "index", "search", "eval", "train", "doctor", "worker")
+COMMANDS = ("ask", "serve", "index", "search", "eval", "report", "train", "doctor", "worker")
 
 
 def build() -> typer.Typer:

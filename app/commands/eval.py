@@ -4,7 +4,7 @@ import typer
 
 from app.commands.eval_perplexity import perplexity
 from app.commands.eval_qa import qa
-from app.commands.eval_retrieval import compare, retrieval
+from app.commands.eval_retrieval import retrieval
 
 
 def register(app: typer.Typer) -> None:
@@ -14,4 +14,3 @@ def register(app: typer.Typer) -> None:
     group.command()(retrieval)
     group.command()(perplexity)
     group.command()(qa)
-    group.command()(compare)

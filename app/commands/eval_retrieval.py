@@ -1,4 +1,4 @@
-"""eval retrieval and eval compare: how good the rankings are, and whether one run beats another."""
+"""eval retrieval: how good the rankings are."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,31 +87,6 @@ def retrieval(  # noqa: PLR0913 - one argument for each option
         print_json(result)
     else:
         print_text(_shown(result))
-
-
-def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run folders.")],
-    measure: Annotated[str, typer.Option(help="Whose differences are put into words.")] = "nDCG@10",
-    plot: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw their recall.png here.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Put several runs in one table and test each against the first, question by question."""
-    from app.console import print_json, print_text, say
-    from app.experiments.retrieval import compare as compare_runs
-
-    if len(runs) < 2:
-        raise typer.BadParameter("give at least two run folders")
-    first, *others = [compare_runs.read_run(folder) for folder in runs]
-    rows = compare_runs.compare_runs([first, *others])
-    if json:
-        print_json(compare_runs.as_json(first, rows))
-    else:
-        said = compare_runs.sentences(first, rows, measure)
-        print_text("\n".join([compare_runs.table(first, rows), "", *said]))
-    if plot is not None:
-        say(f"wrote {compare_runs.draw([first, *others], plot)}")
 
 
 def _reporter(bars: "Progress") -> "Report":

@@ -45,7 +45,7 @@ class RunFolder:
         `settings` are all that decides the figures, digests of model, data and index included.
         Without a path, a new folder below `runs` is named by kind and time.
         """
-        path = path or _unused(RUNS / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}")
+        path = path or unused(RUNS / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}")
         asked = {"format": FORMAT, "kind": kind, "settings": dict(settings)}
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             _check_resumable(path, asked, resume)
@@ -75,8 +75,11 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def finish(self, metrics: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
-        """Write the figures; from now on the folder is not written again."""
-        _write_json(self.path / TIMING, timing)
+        """Write the figures, once all else is on the disk; the folder is not written again."""
+        _write_json(self.path / TIMING, {**timing, "finished": _now()})
+        for path in (path for path in self.path.iterdir() if path.is_file()):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
         _write_json(self.path / METRICS, metrics)
 
 
@@ -88,7 +91,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count()},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "started": _now(),
     }
 
 
@@ -100,6 +103,15 @@ def digest_of(paths: Iterable[Path]) -> str:
         for chunk in _chunks(path):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def unused(path: Path) -> Path:
+    """The path, or with a number behind it where another run began in the same second."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -133,15 +145,6 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"format": plain["format"], "kind": plain["kind"], **plain["settings"]}
 
 
-def _unused(path: Path) -> Path:
-    """The path, or with a number behind it where another run began in the same second."""
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
-
-
 def _git(*command: str) -> str | None:
     """What git says of the checkout this file stands in; None where there is none."""
     try:
@@ -156,6 +159,10 @@ def _git(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.experiments.models.files import digest_of_model
+from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.scorer import BATCH_TOKENS, Floats, Ids, Row, batches, padded
 from app.model_types import ModelError
 
@@ -33,6 +33,7 @@ class JambaScorer:
             raise ModelError(f"{name}: {error}") from None
         self.name = name
         self.digest: str | None = digest_of_model(folder)
+        self.parameters: int | None = size_of_model(self._model)
         self.context: int | None = self._model.config.max_position_embeddings
 
     def encode(self, text: str) -> list[int]:

@@ -20,6 +20,7 @@ class RemoteScorer:
 
     context: int | None = None  # the protocol does not say; a server refuses what is too long
     digest: str | None = None
+    parameters: int | None = None
 
     def __init__(self, url: str, tokenizer: Path | None) -> None:
         from transformers import AutoTokenizer

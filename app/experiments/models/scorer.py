@@ -31,6 +31,11 @@ class Scorer(Protocol):
         ...
 
     @property
+    def parameters(self) -> int | None:
+        """How many it has; None where it does not say."""
+        ...
+
+    @property
     def context(self) -> int | None:
         """Tokens it reads at most; None where it does not say."""
         ...

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.experiments.models.files import digest_of_model
+from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.scorer import Floats, Ids, Row, batches, padded
 from app.model_types import ModelError
 
@@ -48,6 +48,7 @@ class TransformersScorer:
         self._vocabulary = int(self._model.config.get_text_config().vocab_size)
         self.name = name
         self.digest: str | None = digest_of_model(folder)
+        self.parameters: int | None = size_of_model(self._model)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the beginnings and ends that the tokenizer would add."""

@@ -77,6 +77,11 @@ class Evaluation:
             for first in range(0, len(pairs), UNIT):
                 yield self._unit(pairs[first : first + UNIT])
 
+    def pass_over(self, found: Sequence[Retrieved]) -> None:
+        """Count the cut passages of strides that were scored in an earlier part of the run."""
+        for each in found:
+            self._candidates(each)
+
     def _unit(self, pairs: Sequence[tuple[Stride, Retrieved]]) -> list[Scored]:
         wanted: Wanted = {}
         readers = [self._candidates(found) for _, found in pairs]

@@ -78,7 +78,7 @@ def run(
         settings = _settings(request, scorer, text, source)
         folder = RunFolder.open(out, "perplexity", settings, resume=resume)
         found = source.found(folder.path, scorer, text.ids, strides, track)
-    began = time.perf_counter()
+    began, before = time.perf_counter(), len(folder.lines(STRIDES))
     scored = _score(folder, evaluation, strides, found, track)
     seconds = time.perf_counter() - began
     metrics = measure(scored, tokens=len(text.ids), words=text.words, window=request.setup.window)
@@ -88,7 +88,8 @@ def run(
         "suspect": source.suspect(found),
     }
     np.save(folder.path / LOSSES, positions(scored, len(text.ids)))
-    folder.finish(metrics, {"scoring_s": seconds, "tokens_read": evaluation.tokens_read})
+    timing = {"strides": len(scored) - before, "scoring_s": seconds}  # of a run's last part
+    folder.finish(metrics, {**timing, "tokens_read": evaluation.tokens_read})
     return folder.path, metrics
 
 
@@ -181,6 +182,7 @@ def _score(
 ) -> list[Scored]:
     """The scores of all strides: those in the folder, then the rest as they are made."""
     scored = [_from_line(line) for line in folder.lines(STRIDES)]
+    evaluation.pass_over(found[: len(scored)])
     for unit in evaluation.units(strides[len(scored) :], found[len(scored) :]):
         folder.append(STRIDES, [asdict(each) for each in unit])
         scored += unit
@@ -234,6 +236,7 @@ def _settings(request: Request, scorer: Scorer, text: Text, source: _Source) -> 
         "tokens": len(text.ids),
         "model": scorer.name,
         "model_digest": scorer.digest,
+        "model_parameters": scorer.parameters,
         "passages_from": str(request.index or request.retrieved),
         "passages_digest": source.digest,
         "forbidden": _titles(request.forbidden),

@@ -1,12 +1,13 @@
 """The figures of a retrieval run, and the files they and the rankings are kept in."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.experiments.retrieval import plots as retrieval_plots
+from app.experiments import plots
+from app.experiments.retrieval.plots import latency_plot, recall_plot
 from retrieval.evaluation import evaluate, runs
 from retrieval.evaluation.answer_match import answer_rank
 from retrieval.evaluation.tasks import Task
@@ -95,18 +96,12 @@ def write_figures(path: Path, figures: Figures) -> None:
     write_file(path / PER_QUERY, text.encode())
 
 
-def draw(
-    path: Path, curves: Mapping[str, Any], seconds: Sequence[float], say: Callable[[str], None]
-) -> None:
-    """The two pictures, where matplotlib is installed."""
-    kinds = {"judged": retrieval_plots.JUDGED, "answer_string": retrieval_plots.ANSWERS}
-    try:
-        shown = {kinds[name]: curve for name, curve in curves.items()}
-        retrieval_plots.plot_recall({path.name: shown}, path / RECALL)
-        if seconds:
-            retrieval_plots.plot_latency({path.name: seconds}, path / LATENCY)
-    except ImportError:
-        say("no pictures: matplotlib is not installed")
+def draw(path: Path, curves: Mapping[str, Any], seconds: Sequence[float]) -> None:
+    """The two pictures; none where there is nothing to show."""
+    if any(curves.values()):
+        write_file(path / RECALL, plots.draw(recall_plot({path.name: curves})))
+    if seconds:
+        write_file(path / LATENCY, plots.draw(latency_plot(seconds)))
 
 
 def _within(measures: Sequence[str], k: int) -> list[str]:

@@ -90,7 +90,7 @@ def run(
         "notes": list(notes),
     }
     results.write_figures(folder.path, figures)
-    results.draw(folder.path, result["curves"], timed, say)
+    results.draw(folder.path, result["curves"], timed)
     folder.finish(result, _timing(timed, asked, seconds))
     return {**result, "run": str(folder.path)}
 

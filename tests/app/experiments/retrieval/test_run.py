@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from app.experiments.retrieval import compare as compare_runs
+from app.experiments.report.finished import read_runs
+from app.experiments.report.report import as_text, make_report
 from app.experiments.retrieval.run import Request, run
 from app.experiments.run_folder import RunError
 from app.types import OrbweaverError
@@ -149,23 +150,14 @@ def test_runs_are_compared_question_by_question(beir, dpr, tmp_path):
     made(request(beir), tmp_path / "three")
     one = Search(k=1, mode=Mode.BM25, fusion=parse_fusion("rrf"))
     made(request(beir, search=one, index=tmp_path / "three" / "index"), tmp_path / "one")
-    first, other = (compare_runs.read_run(tmp_path / name) for name in ("three", "one"))
-    rows = compare_runs.compare_runs([first, other, first])
-    shown = compare_runs.table(first, rows)
-    assert shown.splitlines()[0].startswith("| run | Success@1 |")
-    assert shown.count("| three |") == 2
-    said = compare_runs.sentences(first, rows, "Success@1")
-    assert "is 0.00 points above three" in said[1]
-    assert len(said) == 3  # the star, and two runs; all were judged by the same files
-    with pytest.raises(RunError, match="share Success@1"):
-        compare_runs.sentences(first, rows, "nDCG@10")
-    assert compare_runs.draw([first, other], tmp_path / "pictures").stat().st_size > 1000
-    assert json.dumps(compare_runs.as_json(first, rows))
+    report = make_report(read_runs([tmp_path / "three", tmp_path / "one"]), "Success@1")
+    shown = as_text(report)
+    assert shown.splitlines()[0] == "| run | index.path | k | Success@1 | ms |"
+    assert "one is 0.00 points above three" in shown
+    assert [picture.name for picture in report.parts[0].pictures] == ["recall"]
     made(request(dpr, index=tmp_path / "three" / "index"), tmp_path / "dpr")
-    with pytest.raises(RunError, match="not asked the same questions"):
-        compare_runs.compare_runs([first, compare_runs.read_run(tmp_path / "dpr")])
-    with pytest.raises(RunError, match="no finished run"):
-        compare_runs.read_run(tmp_path)
+    with pytest.raises(RunError, match="ran on different data"):
+        make_report(read_runs([tmp_path / "three", tmp_path / "dpr"]))
 
 
 def test_every_fusion_can_be_asked_for(tmp_path, beir):
