@@ -8,7 +8,9 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-COMMANDS = ("ask", "serve", "index", "search", "eval", "report", "train", "doctor", "worker")
+COMMANDS = (
+    "ask", "serve", "index", "search", "eval", "report", "train", "doctor", "worker", "experiment",
+)  # fmt: skip
 
 
 def build() -> typer.Typer:

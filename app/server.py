@@ -77,7 +77,7 @@ def _mount_page(app: FastAPI, service: Service) -> None:
         head=page.ICON,
         i18n=gr.I18n(en=page.WORDS),
         theme=theme.theme(),
-        css_paths=page.HERE / "style.css",
+        css_paths=[page.HERE / "style.css", page.HERE / "experiments.css"],
         show_error=False,  # errors of ours are shown where they happen
     )
 
@@ -90,6 +90,25 @@ def _add_downloads(app: FastAPI, service: Service) -> None:
             f"attachment; filename=\"chat.md\"; filename*=UTF-8''{quote(chat.title, safe='')}.md"
         )
         return Response(text, media_type="text/markdown", headers={"Content-Disposition": named})
+
+    @app.get("/experiments/{number}.zip")
+    def archive(number: int) -> Response:
+        named = f'attachment; filename="experiment-{number}.zip"'
+        packed = service.experiments.archive(number)
+        return Response(
+            packed, media_type="application/zip", headers={"Content-Disposition": named}
+        )
+
+    @app.get("/experiments/report.html")
+    def report(request: Request) -> Response:
+        from app.experiments.report.document import document
+        from app.experiments.report.report import make_report
+        from app.ui.lab import chosen
+
+        numbers = chosen(request.query_params.getlist("run"))
+        runs = [service.experiments.finished(number) for number in numbers]
+        headers = {"Content-Disposition": 'attachment; filename="report.html"'}
+        return HTMLResponse(document(make_report(runs)), headers=headers)
 
 
 def _add_sign_in(app: FastAPI, access: Access, sessions: Sessions) -> None:

@@ -8,6 +8,7 @@ from threading import Event as Signal
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from app.experiments.jobs.shelf import Shelf
 from app.library import DocumentRow, Library, State
 from app.library.redact import redact
 from app.loading import Models
@@ -63,6 +64,7 @@ class Service:
         self.settings = settings
         self.library = library
         self.models = Models(settings)
+        self.experiments = Shelf(library.home / "experiments", model=settings.model)
         self._indexes: dict[int, Index] = {}
         self._pool: ParserPool | None = None
         self._lock = Lock()
@@ -73,7 +75,8 @@ class Service:
         self.models.load(between=self._warm_up)
 
     def close(self) -> None:
-        """Let go of the indexes, the model and the parser's children."""
+        """Let go of the indexes, the model and all children."""
+        self.experiments.close()
         with self._lock:
             for index in self._indexes.values():
                 index.close()
@@ -102,13 +105,14 @@ class Service:
         return index
 
     def remove(self, document_id: int) -> None:
-        """Remove a document (its row's number), and the model's states that read it."""
-        digest = self.library.document(document_id).digest
+        """Remove a document (its row's number), and states and experiments that read it."""
+        row = self.library.document(document_id)
         self.library.remove(document_id)
-        self.models.forget(digest)
+        self.models.forget(row.digest)
+        self.experiments.forget(row.collection_id, row.digest)
 
     def delete_collection(self, collection_id: int) -> None:
-        """Delete a collection with all it holds, and the model's states that read it."""
+        """Delete a collection with all it holds, and states and experiments that read it."""
         digests = [row.digest for row in self.library.documents(collection_id)]
         self.library.delete_collection(collection_id)
         with self._lock:
@@ -117,6 +121,7 @@ class Service:
             index.close()
         for digest in digests:
             self.models.forget(digest)
+        self.experiments.forget(collection_id)
 
     def ask(
         self,

@@ -140,7 +140,8 @@ def _tools(row: DocumentRow) -> Html:
         '<button type="button" class="quiet" data-action="remove" data-id="{id}" '
         'data-confirm="{question}" aria-label="{label}">Remove</button>',
         id=row.id,
-        question=f"Remove {row.name}? It leaves the index and every stored answer.",
+        question=f"Remove {row.name}? It leaves the index and every stored answer, and experiments "
+        "that read it are deleted.",
         label=f"Remove {row.name}",
     )
     return join([retry, remove]) if row.state is State.FAILED else remove

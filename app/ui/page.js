@@ -3,6 +3,7 @@
 //   data-action   the event sent to the server, with all other data attributes
 //   data-confirm  a question to answer with yes first      data-prompt  a text to type first
 //   data-local    something that needs no server
+//   data-collect  send the values of the ticked boxes of this name (data-tick) along, as `chosen`
 // Gradio's event for an action, where it is not "click".
 const EVENTS = { show: "select", close: "select", ask: "submit", limit: "limit" };
 const THEME = "orbweaver-theme";
@@ -65,6 +66,7 @@ async function act(target) {
     if (data.value === null) return;
   }
   if (target instanceof HTMLSelectElement) data.value = target.value;
+  if (data.collect !== undefined) data.chosen = collect(data.collect);
   if (data.action === "show") window.orbweaverOpener = target;
   trigger(EVENTS[data.action] ?? "click", data);
 }
@@ -75,6 +77,14 @@ function limit(details) {
   const files = `Only ${chosen.length} ${chosen.length === 1 ? "file" : "files"}`;
   details.querySelector("[data-chosen]").textContent = chosen.length ? files : "All files";
   trigger(EVENTS.limit, { chosen });
+}
+
+// What is ticked stays ticked when a list is drawn again.
+const ticks = (window.orbweaverTicks ??= new Set());
+
+function collect(name) {
+  const boxes = [...element.querySelectorAll("input[data-tick]")];
+  return boxes.filter((box) => box.checked && box.dataset.tick === name).map((box) => box.value);
 }
 
 function find(field) {
@@ -100,6 +110,9 @@ function drawn() {
     const distance = found.getBoundingClientRect().top - scrolling.getBoundingClientRect().top;
     scrolling.scrollTop += distance - scrolling.clientHeight / 3;
   }
+  for (const box of element.querySelectorAll("input[data-tick]")) {
+    box.checked = ticks.has(box.value);
+  }
   element.querySelector("[data-take-focus]")?.focus({ preventScroll: true });
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
   element.querySelector("[data-bring]")?.scrollIntoView({ block: "start", behavior });
@@ -120,6 +133,9 @@ element.addEventListener("click", (event) => {
 });
 element.addEventListener("change", (event) => {
   if (event.target.matches("select[data-action]")) act(event.target);
+  if (event.target.matches("input[data-tick]")) {
+    ticks[event.target.checked ? "add" : "delete"](event.target.value);
+  }
   if (event.target.matches("input[data-action='limit']")) limit(event.target.closest("details"));
 });
 element.addEventListener("input", (event) => {

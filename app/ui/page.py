@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.ui import about, ask, documents
+from app.ui import about, ask, documents, experiments
 from app.ui.asking import Asking, Step
 from app.ui.desk import Desk, Screen
 from app.ui.escape import Html
+from app.ui.lab import Lab, View
 from app.ui.place import Place
 
 HERE = Path(__file__).parent
@@ -48,9 +49,11 @@ class Parts:
     header: gr.HTML
     ask: ask.AskTab
     documents: documents.DocumentsTab
+    experiments: experiments.ExperimentsTab
     about_tab: gr.Tab
     about: gr.HTML
     timer: gr.Timer
+    measured: gr.State  # of the experiments, what `drawn` is of the rest
 
     def screen(self) -> list[Any]:
         """The outputs of a Screen, in its order."""
@@ -63,12 +66,18 @@ class Parts:
         tab = self.ask
         return [self.place, tab.conversation, tab.live, tab.chats, tab.question, tab.ask, tab.stop]
 
+    def view(self) -> list[Any]:
+        """The outputs of a View, in its order."""
+        tab = self.experiments
+        return [tab.file, tab.notes, tab.board, tab.comparison, self.measured]
+
 
 def build(desk: Desk) -> gr.Blocks:
     """The whole page over `desk`."""
     with gr.Blocks(title="Orbweaver", analytics_enabled=False, delete_cache=TEMPORARY) as page:
         parts = _layout(desk)
         _wire(page, parts, desk, Asking(desk))
+        _wire_experiments(page, parts, Lab(desk.service))
     page.queue(default_concurrency_limit=MANY, api_open=False)
     return page
 
@@ -81,11 +90,14 @@ def _layout(desk: Desk) -> Parts:
             ask_tab = ask.build(script(), mode, desk.note(mode))
         with gr.Tab("Documents"):
             documents_tab = documents.build(script())
+        with gr.Tab("Experiments"):
+            experiments_tab = experiments.build(script())
         with gr.Tab("About") as about_tab:
             said = gr.HTML(elem_id="about", apply_default_css=False, js_on_load=None)
     place, chosen, drawn = gr.State(Place()), gr.State(()), gr.State("")
     timer = gr.Timer(REFRESH_SECONDS)
-    return Parts(place, chosen, drawn, header, ask_tab, documents_tab, about_tab, said, timer)
+    return Parts(place, chosen, drawn, header, ask_tab, documents_tab, experiments_tab, about_tab,
+                 said, timer, gr.State(""))  # fmt: skip
 
 
 def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
@@ -156,3 +168,20 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
     parts.timer.tick(refresh, seen, parts.screen(), **QUIET)
     parts.ask.mode.change(desk.note, parts.ask.mode, parts.ask.note, **QUIET)
     parts.about_tab.select(lambda: about.text(desk.service), None, parts.about, **QUIET)
+
+
+def _wire_experiments(page: gr.Blocks, parts: Parts, lab: Lab) -> None:
+    """Starting one, its buttons, and what changes while it runs."""
+    tab = parts.experiments
+
+    def act(event: gr.EventData) -> View:
+        return lab.act(event._data)
+
+    asked = [parts.place, tab.kind, tab.file, tab.mode, tab.size]
+    seen = [tab.board, parts.measured]
+    page.load(lab.arrive, None, parts.view(), **QUIET)
+    tab.kind.change(lab.hint, tab.kind, tab.hint, **QUIET)
+    tab.start.click(lab.start, asked, parts.view(), **QUIET)
+    for clicked in (tab.board, tab.comparison):
+        clicked.click(act, None, parts.view(), trigger_mode="multiple", **QUIET)
+    parts.timer.tick(lab.refresh, parts.measured, seen, **QUIET)

@@ -17,8 +17,10 @@ SAME_DATA = {
     "retrieval": ("data.sha256",),
 }
 # Where a run's data stands, which the digest decides, and what follows from other settings.
-UNSHOWN = {"text", "tokens", "data", "data.path", "docs", "questions", "model_parameters"}
-# A digest says nothing to a person; where the thing it is of has another name, that is shown.
+UNSHOWN = {
+    "text", "tokens", "data", "data.path", "docs", "budgets", "questions", "model_parameters",
+}  # fmt: skip
+# A digest says nothing to a person: where what it is of has different names, those are shown.
 DIGESTS = {
     "model_digest": "model",
     "index_digest": "index",
@@ -27,6 +29,7 @@ DIGESTS = {
     "corpus.sha256": "corpus.path",
     "encoder.sha256": "encoder.id",
 }
+SHOWN = 40  # characters of a setting
 TOLD = {"perplexity": "perplexity a token", "qa": "F1", "retrieval": "nDCG@10"}
 
 
@@ -62,9 +65,10 @@ def varied(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     differing = [n for n in names if any(_value(run, n) != _value(runs[0], n) for run in runs)]
     dropped = UNSHOWN | set(SAME_DATA[runs[0].kind])
     for digest, name in DIGESTS.items():
-        if name in differing:
-            dropped.add(digest)  # its name says it
-        if digest not in differing and _value(runs[0], digest) is not None:
+        if digest in differing:
+            told = len({shown(_value(run, name)) for run in runs}) > 1
+            dropped.add(digest if told else name)
+        elif _value(runs[0], digest) is not None:
             dropped.add(name)  # the same thing in two places
     return tuple(name for name in differing if name not in dropped)
 
@@ -74,11 +78,11 @@ def shown(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(str, value))[:SHOWN] or "none"
     text = str(value)
     if len(text) == 64 and "/" not in text:
         return text[:8]
-    return PurePath(text).name or text
+    return (PurePath(text).name or text)[:SHOWN]
 
 
 def measures_of(table: Table) -> list[str]:

@@ -75,7 +75,8 @@ def qa_run(path, f1=((0, 0.2), (4, 0.8)), *, mode="passages", questions=40, **se
         }
         for docs, score in f1
     }
-    folder.finish({"mode": mode, "by_docs": by_docs}, {"seconds": 1.0})
+    metrics = {"mode": mode, "questions": questions, "by_docs": by_docs}
+    folder.finish(metrics, {"seconds": 1.0})
     return path
 
 

@@ -83,6 +83,15 @@ def test_a_tables_stars_are_the_tests_and_the_settings_those_that_differ(tmp_pat
     assert json.dumps(part, allow_nan=False)
 
 
+def test_a_digest_is_shown_where_names_do_not_tell(tmp_path):
+    here, there = ({"path": f"{n}/index", "sha256": n * 64} for n in "ab")
+    (table,) = tables(
+        retrieval_run(tmp_path / "a", index=here), retrieval_run(tmp_path / "b", index=there)
+    )
+    assert table.varied == ("index.sha256",)
+    assert "| b | bbbbbbbb |" in as_text(make_report(table.runs))
+
+
 def test_a_setting_has_a_picture_where_it_differs(tmp_path):
     (one,) = tables(perplexity_run(tmp_path / "a"))
     assert plots_of(one) == []
