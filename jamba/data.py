@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,7 @@ class Corpus:
     bos: int
     row_tokens: int
     text_share: float  # of the rows; besides the text that fills up the other rows
+    examples: tuple[TokenDocument, ...] = ()  # what rows of text are made of instead; never cut
 
     def epoch(self, seed: int, number: int) -> Rows:
         """All documents once, in an order of their own for each epoch, among rows of plain text."""
@@ -140,8 +142,20 @@ class Corpus:
         packed = pack(shuffled, filler, self.row_tokens)
         count = round(len(packed) * self.text_share / (1 - self.text_share))
         if count:
-            packed = concatenate([packed, text_rows(filler, count, self.row_tokens)])
+            packed = concatenate([packed, self._text(count, filler, order)])
         return packed.take(order.permutation(len(packed)))
+
+    def _text(self, count: int, filler: Filler, order: np.random.Generator) -> Rows:
+        """`count` rows of plain text, or of the examples in turn where there are any."""
+        if not self.examples:
+            return text_rows(filler, count, self.row_tokens)
+        shuffled = [self.examples[i] for i in order.permutation(len(self.examples))]
+        supply = cycle(shuffled)
+        rows = pack(islice(supply, count), filler, self.row_tokens)
+        while len(rows) < count:  # two short ones shared a row
+            more = pack(islice(supply, count - len(rows)), filler, self.row_tokens)
+            rows = concatenate([rows, more])
+        return rows
 
     def batches(self, rows: int, seed: int) -> Iterator[Rows]:
         """Batches without end, always the same ones: the n-th is known by its number alone."""

@@ -8,6 +8,7 @@ import typer
 from app.commands import train_encoder
 from app.commands.train_predictive import predictive
 from app.commands.train_reranker import reranker
+from app.training.example_plan import Kind
 
 if TYPE_CHECKING:
     from jamba.training_state import Point
@@ -48,6 +49,14 @@ def lm(  # noqa: PLR0913 - one argument for each option
             show_default="the cache folder",
         ),
     ] = None,
+    examples: Annotated[
+        Kind | None,
+        typer.Option(
+            help="What plain text stands beside in a training example: its nearest neighbours in "
+            "other documents, random ones, or what follows it.",
+            show_default="the recipe's",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.01, help="How long to train.", show_default="the recipe's"),
@@ -79,6 +88,8 @@ def lm(  # noqa: PLR0913 - one argument for each option
     chosen = lm_recipe.read_recipe(recipe)
     ends = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value}
     chosen = replace(chosen, training={**chosen.training, **ends})
+    if examples is not None:
+        chosen = replace(chosen, examples={**(chosen.examples or {}), "kind": examples.value})
     sources = lm_recipe.read_sources(chosen, data, splits, texts or lm_recipe.texts_folder())
     with progress() as bar:
         task = bar.add_task("training", total=None)

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, documen
 from retrieval.evaluation.squad import Question, read_squad
 
 SHARED_WORDS = 10  # in a row: the same text, not the same phrase
+DOCUMENT_PARAGRAPHS = 30  # of a text without headings, taken as one document
+HEADING = re.compile(r"= [^=].* =")  # of an article
 SECTION = 4000  # characters of plain text that stay in order
 HELD_OUT = 40  # one in so many examples and sections is never trained on
 HELD_OUT_ROWS = 4  # of each kind
@@ -101,19 +104,49 @@ def _runs(text: str) -> Iterator[Run]:
     return (tuple(words[i : i + SHARED_WORDS]) for i in range(len(words) - SHARED_WORDS + 1))
 
 
-def sections(texts: Iterable[str]) -> list[str]:
-    """Plain text in sections of whole paragraphs, in order."""
-    found: list[str] = []
-    for text in texts:
-        section = ""
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Whole paragraphs of a text, in order; `source` counts texts, `start` characters."""
+
+    source: int
+    start: int
+    text: str
+
+
+def sections(texts: Iterable[str]) -> list[Section]:
+    """Plain text in sections of about SECTION characters."""
+    found: list[Section] = []
+    for source, text in enumerate(texts):
+        start, section = 0, ""
         for paragraph in text.split("\n"):
             section += paragraph + "\n"
             if len(section) >= SECTION:
-                found.append(section)
-                section = ""
+                found.append(Section(source, start, section))
+                start, section = start + len(section), ""
         if section:
-            found.append(section)
+            found.append(Section(source, start, section))
     return found
+
+
+def split_sections(texts: Iterable[str], rng: random.Random) -> tuple[list[Section], list[Section]]:
+    """The sections to train on and those held out, shuffled; alike for one state of `rng`."""
+    parts = sections(texts)
+    rng.shuffle(parts)
+    return _part(parts), parts[::HELD_OUT]
+
+
+def document_starts(text: str) -> list[int]:
+    """The offsets at which a text's documents begin, 0 among them.
+
+    Documents begin at lines like "= Title =" where there are any; otherwise every
+    DOCUMENT_PARAGRAPHS paragraphs are one.
+    """
+    lines = text.split("\n")
+    offsets = list(accumulate((len(line) + 1 for line in lines), initial=0))[:-1]
+    headed = [
+        offset for offset, line in zip(offsets, lines, strict=True) if HEADING.fullmatch(line)
+    ]
+    return sorted({0, *(headed or offsets[::DOCUMENT_PARAGRAPHS])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +203,17 @@ def build_corpus(
 ) -> tuple[Corpus, Rows]:
     """What to train on, and the rows held out of it: passages with questions, then plain text."""
     rng = random.Random(seed)
-    parts = sections(sources.texts)
+    parts, unseen_parts = split_sections(sources.texts, rng)
     labelled = asked_passages(sources.questions)
-    rng.shuffle(parts)
     rng.shuffle(labelled)
+    plain = list(plain_passages(part.text for part in parts))
     taught = tuple(
         item
-        for exams in editions(_part(labelled), list(plain_passages(_part(parts))), plan, rng)
+        for exams in editions(_part(labelled), plain, plan, rng)
         for item in documents(exams, layout, rng)
     )
     (bos,) = layout.tokenizer.encode_special(BOS)
-    filler = Filler([layout.tokenizer.encode(part) for part in parts[::HELD_OUT]], bos)
+    filler = Filler([layout.tokenizer.encode(part.text) for part in unseen_parts], bos)
     (unseen,) = editions(labelled[::HELD_OUT], [], replace(plan, editions=1), rng)
     held_out = concatenate(
         [
@@ -188,8 +221,8 @@ def build_corpus(
             text_rows(filler, HELD_OUT_ROWS, row_tokens),
         ]
     )
-    plain = tuple(layout.tokenizer.encode(part) for part in _part(parts))
-    return Corpus(taught, plain, bos, row_tokens, text_share), held_out
+    text = tuple(layout.tokenizer.encode(part.text) for part in parts)
+    return Corpus(taught, text, bos, row_tokens, text_share), held_out
 
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.training.collected_texts import PACKAGES, collect
+from app.training.example_plan import ExamplePlan
 from app.training.lm_data import (
     Sources,
     TrainingDataError,
@@ -53,6 +54,7 @@ class Recipe:
     curriculum: Mapping[str, Any] = field(default_factory=dict)  # fields of lm_exams.Curriculum
     packages: tuple[str, ...] = ()  # of app.training.collected_texts.PACKAGES
     embedding: Embedding = Embedding.RANDOM  # what the tokens' vectors start from
+    examples: Mapping[str, Any] | None = None  # fields of ExamplePlan; None: text as it stands
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def read_recipe(path: Path) -> Recipe:
             }
         )
         Curriculum(**recipe.curriculum)
+        ExamplePlan(**(recipe.examples or {}))
     return recipe
 
 

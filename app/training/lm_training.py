@@ -3,20 +3,28 @@
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from app.training.example_plan import ExamplePlan
 from app.training.lm_data import Layout, Sources, TrainingDataError, build_corpus
 from app.training.lm_embedding import encoder_embedding
+from app.training.lm_examples import (
+    example_tokens,
+    make_examples,
+    read_examples,
+    write_examples,
+)
 from app.training.lm_exams import Curriculum
-from app.training.lm_recipe import Embedding, Recipe, settings_of
+from app.training.lm_recipe import Embedding, Recipe, read_recipe, settings_of
 from app.training.lm_report import Measured, draw_curve, measure, plan_line
 from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
 from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.config import JambaConfig
+from jamba.data import TokenDocument
 from jamba.initialise import initialise
 from jamba.model import Jamba
 from jamba.train import gemm_rate, train
@@ -28,6 +36,7 @@ STATE = "training.safetensors"  # weights, moments and history: what --resume go
 HISTORY = "training.json"
 RECIPE = "recipe.json"
 CURVE = "training-curve.png"
+EXAMPLES = "examples.jsonl"  # what the rows of plain text hold, where the recipe has examples
 
 
 def prepare_tokenizer(sources: Sources, size: int, folder: Path) -> ChatTokenizer:
@@ -55,8 +64,7 @@ def run(
     """
     settings = settings_of(recipe)
     saved = folder / STATE
-    if saved.exists() and not resume:
-        raise TrainingDataError(f"{saved}: a run was begun here; continue it with --resume")
+    _check_begun(folder, recipe, resume)
     _write_json(folder / RECIPE, recipe.to_dict())
     say("learning the tokenizer" if not (folder / "tokenizer.json").exists() else "tokenizer read")
     tokenizer = prepare_tokenizer(sources, recipe.vocabulary, folder)
@@ -65,6 +73,8 @@ def run(
     corpus, held_out = build_corpus(
         sources, layout, plan, settings.row_tokens, recipe.text_share, settings.seed
     )
+    if recipe.examples is not None:
+        corpus = replace(corpus, examples=_examples(recipe, sources, tokenizer, folder, say))
     place = best_place()
     model = new_model(recipe, tokenizer, settings.seed).to(place.device)
     rate = gemm_rate(place=place)
@@ -79,6 +89,39 @@ def run(
     except ImportError:
         say(f"no {CURVE}: matplotlib is not installed")
     return measured
+
+
+def _check_begun(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder whose run is not to be continued, or was one on other examples."""
+    saved = folder / STATE
+    if not saved.exists():
+        (folder / EXAMPLES).unlink(missing_ok=True)  # of a run that was never saved
+        return
+    if not resume:
+        raise TrainingDataError(f"{saved}: a run was begun here; continue it with --resume")
+    if (begun := read_recipe(folder / RECIPE).examples) != recipe.examples:
+        raise TrainingDataError(
+            f"{folder}: was trained on examples {begun}, now {recipe.examples}; "
+            "train into another folder"
+        )
+
+
+def _examples(
+    recipe: Recipe,
+    sources: Sources,
+    tokenizer: ChatTokenizer,
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[TokenDocument, ...]:
+    """The recipe's examples as tokens, kept in the folder for a run that goes on."""
+    path = folder / EXAMPLES
+    if not path.exists():
+        say(f"putting together {path}")
+        settings, plan = settings_of(recipe), ExamplePlan(**(recipe.examples or {}))
+        texts = dict(zip((*recipe.texts, *recipe.packages), sources.texts, strict=True))
+        made = make_examples(texts, tokenizer, plan, settings.row_tokens, settings.seed)
+        write_examples(path, made)
+    return tuple(example_tokens(example, tokenizer) for example in read_examples(path))
 
 
 def model_config(recipe: Recipe) -> JambaConfig:

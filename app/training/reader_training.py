@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.training.lm_data import TrainingDataError, read_questions, read_text, split_titles
+from app.training.lm_data import (
+    DOCUMENT_PARAGRAPHS,
+    HEADING,
+    TrainingDataError,
+    read_questions,
+    read_text,
+    split_titles,
+)
 from app.training.lm_recipe import FORMAT, QuestionFile, recipe_fields, refusing
 from retrieval.evaluation.squad import Question
 from retrieval.reading.reader import Calibration, Reader, open_tokenizer
@@ -15,11 +22,9 @@ from retrieval.reading.reader_data import Curriculum, Example, curriculum, wrong
 from retrieval.reading.reader_eval import ReadingScores, auroc, best_odds, calibrate, read_gold
 from retrieval.reading.reader_train import ReaderTraining, save_reader, train_reader
 
-DOCUMENT_PARAGRAPHS = 30  # of a text without headings, taken as one document
 PARAGRAPH_WORDS = 100  # the rest of a longer paragraph is not used
 SHORTEST_PARAGRAPH = 30  # words
 HELD_OUT = 10  # one passage in so many of a question file that has no split
-_HEADING = re.compile(r"= [^=].* =")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,9 @@ def documents_of(text: str) -> list[tuple[str, ...]]:
     """
     documents: list[list[str]] = [[]]
     lines = [line.strip() for line in text.split("\n")]
-    has_headings = any(_HEADING.fullmatch(line) for line in lines)
+    has_headings = any(HEADING.fullmatch(line) for line in lines)
     for line in lines:
-        starts_anew = _HEADING.fullmatch(line) or (
+        starts_anew = HEADING.fullmatch(line) or (
             not has_headings and len(documents[-1]) == DOCUMENT_PARAGRAPHS
         )
         if starts_anew:

@@ -96,3 +96,24 @@ def test_too_little_data_is_an_error_that_says_how_much_there_is():
         next(corpus().batches(50, 0))
     with pytest.raises(JambaError, match="no plain text"):
         Filler([[], []], BOS)
+
+
+def test_examples_take_the_place_of_text_and_are_never_cut():
+    long = range(7000, 7011)
+    short = range(8000, 8005)
+    examples = tuple(document([([BOS, *ids], 1.0)]) for ids in (long, short, short))
+    rows = corpus(examples=examples).epoch(0, 0)
+    plain = corpus().epoch(0, 0)
+    assert rows.ids.shape == plain.ids.shape
+    found = [row.tolist() for row in rows.ids if (row >= 7000).any()]
+    assert len(found) == len(rows) // 2
+    whole = {(BOS, *long), (BOS, *short, BOS, *short)}
+    fitting = [row for row in found if tuple(row) not in whole]
+    assert all(row[:6] == [BOS, *short] and max(row[6:]) < 100 for row in fitting)
+
+
+def test_examples_are_shuffled_for_each_epoch_alike():
+    examples = tuple(document([([BOS, *range(n, n + 11)], 1.0)]) for n in range(7000, 7200, 20))
+    held = corpus(examples=examples)
+    assert held.epoch(3, 1).ids.tolist() == held.epoch(3, 1).ids.tolist()
+    assert held.epoch(3, 1).ids.tolist() != held.epoch(3, 2).ids.tolist()

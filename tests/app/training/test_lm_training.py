@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 import jamba
 from app.cli import build
 from app.training import lm_recipe
-from app.training.lm_data import TrainingDataError
+from app.training.lm_data import TrainingDataError, read_text
+from app.training.lm_examples import read_examples
 from jamba.bpe import SMALLEST
 from jamba.chat import load_tokenizer
 
@@ -130,6 +131,8 @@ def test_a_missing_text_is_named(data, tmp_path):
         ({"modell": {}}, "unknown field 'modell'"),
         ({"format": 2}, "format 2"),
         ({"questions": [{"path": "x"}]}, "path"),
+        ({"examples": {"neighbours": 3}}, "neighbours"),
+        ({"examples": {"kind": "near"}}, "near"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(data, tmp_path, change, said):
@@ -161,3 +164,42 @@ def test_articles_for_calibration_are_not_taught(data, tmp_path):
     )
     sources = lm_recipe.read_sources(split, data, splits, tmp_path)
     assert {question.title for question in sources.questions} == set(titles) - {"A1", "A2"}
+
+
+@pytest.fixture(scope="module")
+def neighbours(data, tmp_path_factory):
+    """A model trained on chunks beside their nearest, by the packaged encoder."""
+    recipe = json.loads((data / "recipe.json").read_text())
+    folder = tmp_path_factory.mktemp("recipe")
+    # Made-up prose is all alike, so nothing counts as a copy.
+    recipe |= {"examples": {"chunk_words": 20, "share": 0.5, "ceiling": 1.0}, "text_share": 0.8}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    out = tmp_path_factory.mktemp("out") / "model"
+    options = ("--recipe", str(folder / "recipe.json"), "--steps", "2")
+    result = train(data, out, *options, "--examples", "knn")
+    assert result.exit_code == 0, result.output
+    return out, options
+
+
+def test_examples_of_neighbours_are_built_kept_and_trained_on(neighbours, data):
+    out, _ = neighbours
+    examples = list(read_examples(out / "examples.jsonl"))
+    assert {example.kind for example in examples} == {"knn", "contiguous"}
+    together = [example.chunks for example in examples if len(example.chunks) > 1]
+    assert together
+    assert all(other.document != lead.document for lead, *others in together for other in others)
+    text = read_text(data / "prose.txt")
+    (chunk, *_), *_ = together
+    assert text[chunk.start : chunk.end] == chunk.text
+    assert json.loads((out / "recipe.json").read_text())["examples"]["kind"] == "knn"
+
+
+def test_a_run_goes_on_with_its_own_examples_only(neighbours, data):
+    out, options = neighbours
+    kept = (out / "examples.jsonl").read_bytes()
+    other = train(data, out, *options, "--examples", "random", "--resume")
+    assert isinstance(other.exception, TrainingDataError)
+    assert "another folder" in str(other.exception)
+    same = train(data, out, *options[:2], "--steps", "3", "--examples", "knn", "--resume")
+    assert same.exit_code == 0, same.output
+    assert (out / "examples.jsonl").read_bytes() == kept
