@@ -90,6 +90,23 @@ class CacheUse:
     written_tokens: int | None = None  # where a local model says
 
 
+class Outcome(StrEnum):
+    """What became of several drafts of one answer."""
+
+    AGREED = "agreed"
+    CHOSEN = "chosen"  # they differed, and the model wrote one of them again
+    REWRITTEN = "rewritten"  # they differed, and the model wrote another answer
+    KEPT = "kept"  # they differed, the model had nothing to add, and the first draft stayed
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How a free answer was checked: by so many drafts of it, and what became of them."""
+
+    drafts: int
+    outcome: Outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished answer; citations come from passage offsets, never from parsing model text."""
@@ -105,6 +122,7 @@ class Answer:
     cache: CacheUse
     model: str | None  # None where no language model took part
     stopped: bool = False
+    check: Check | None = None  # where it was checked twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +131,14 @@ class Retrieved:
 
     searched: str
     passages: tuple[RetrievedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """So many drafts are being written; or they `differ`, and are being compared."""
+
+    drafts: int
+    differ: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +155,4 @@ class Done:
     answer: Answer
 
 
-Event = Retrieved | TextDelta | Done
+Event = Retrieved | Checking | TextDelta | Done

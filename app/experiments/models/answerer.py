@@ -8,12 +8,24 @@ from app.prompt import Reading
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How words are chosen: at temperature 0 the likeliest; else drawn, alike for one seed."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+LIKELIEST = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
-    """What a model wrote, the likeliest words, and what it cost."""
+    """What a model wrote, and what it cost."""
 
     text: str
     prompt_tokens: int
     cached_tokens: int
+    written_tokens: int
 
 
 class Answerer(Protocol):
@@ -40,6 +52,9 @@ class Answerer(Protocol):
         """Tokens of a prompt."""
         ...
 
-    def answer(self, prompt: Prompt, reading: Reading) -> Answered: ...
+    def answer(self, prompt: Prompt, reading: Reading, how: Sampling = LIKELIEST) -> Answered:
+        """What it writes to a prompt that fits."""
+        ...
+
     def close(self) -> None:
         """Give back threads, memory and connections."""

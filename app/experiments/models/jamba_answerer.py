@@ -1,8 +1,9 @@
 """Our own engine as what answers, with its cache of states."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from app.experiments.models.answerer import Answered
+from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.models.files import digest_of_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
 from app.local_model import GPU_CHUNK
@@ -50,17 +51,20 @@ class JambaAnswerer:
         """Tokens of a prompt."""
         return len(self._laid_out(prompt, reading).ids)
 
-    def answer(self, prompt: Prompt, reading: Reading) -> Answered:
-        """The likeliest words; the paper's prompt is answered by one line."""
+    def answer(self, prompt: Prompt, reading: Reading, how: Sampling = LIKELIEST) -> Answered:
+        """What it writes; the paper's prompt is answered by one line."""
         from jamba.text import stream_text
 
         laid_out = self._laid_out(prompt, reading)
-        request = self._engine.submit(laid_out.ids, self._params, boundaries=laid_out.boundaries)
+        params = replace(self._params, temperature=how.temperature, seed=how.seed)
+        request = self._engine.submit(laid_out.ids, params, boundaries=laid_out.boundaries)
         stop = ("\n",) if prompt is Prompt.PAPER else ()
         pieces = stream_text(self._engine, request, self._tokenizer.incremental(), stop)
         text = "".join(piece.text for piece in pieces)
         metrics = request.metrics
-        return Answered(text, metrics.prompt_tokens, metrics.cached_tokens)
+        return Answered(
+            text, metrics.prompt_tokens, metrics.cached_tokens, metrics.generated_tokens
+        )
 
     def close(self) -> None:
         """Stop the engine's threads."""

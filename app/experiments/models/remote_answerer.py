@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.experiments.models.answerer import Answered
+from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
 from app.model_types import ModelError
 from app.prompt import Reading, document
@@ -25,12 +25,13 @@ class RemoteAnswerer:
         """About how many tokens a prompt has: the server's tokenizer is unknown."""
         return len("".join(paper_parts(reading))) // CHARACTERS_A_TOKEN + 1
 
-    def answer(self, prompt: Prompt, reading: Reading) -> Answered:
-        """The likeliest words; the paper's prompt is answered by one line. Raises ModelError."""
+    def answer(self, prompt: Prompt, reading: Reading, how: Sampling = LIKELIEST) -> Answered:
+        """What it writes; the paper's prompt is answered by one line. Raises ModelError."""
         body: dict[str, Any] = {
             "model": self.name,
             "max_tokens": self._answer_tokens,
-            "temperature": 0.0,
+            "temperature": how.temperature,
+            **({"seed": how.seed} if how.temperature else {}),
         }
         if prompt is Prompt.PAPER:
             body |= {"prompt": "".join(paper_parts(reading)), "stop": ["\n"]}
@@ -55,4 +56,5 @@ class RemoteAnswerer:
             raise ModelError(f"{self._server.host}: answered without a text") from None
         usage = answer.get("usage") or {}
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        return Answered(str(text or ""), int(usage.get("prompt_tokens") or 0), int(cached))
+        read, written = (usage.get(f"{kind}_tokens") or 0 for kind in ("prompt", "completion"))
+        return Answered(str(text or ""), int(read), int(cached), int(written))

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from app.experiments.models.answerer import Answered
+from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.models.files import digest_of_model
 from app.experiments.models.transformers_scorer import load_causal_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
@@ -36,8 +37,8 @@ class TransformersAnswerer:
         """Tokens of a prompt."""
         return len(self._ids(prompt, reading))
 
-    def answer(self, prompt: Prompt, reading: Reading) -> Answered:
-        """The likeliest words; the paper's prompt is answered by one line.
+    def answer(self, prompt: Prompt, reading: Reading, how: Sampling = LIKELIEST) -> Answered:
+        """What it writes; the paper's prompt is answered by one line.
 
         New tokens alone are decoded: cutting the prompt's length off the whole text goes wrong
         wherever decoding does not give the prompt back.
@@ -46,17 +47,18 @@ class TransformersAnswerer:
 
         ids = self._ids(prompt, reading)
         read = torch.tensor([ids], device=self._model.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.random.fork_rng():
+            torch.manual_seed(how.seed)
             made = self._model.generate(
                 read,
                 attention_mask=torch.ones_like(read),
                 max_new_tokens=self._answer_tokens,
-                do_sample=False,
                 pad_token_id=self._tokenizer.eos_token_id,
+                **_choosing(how),
             )[0, len(ids) :]
         text = str(self._tokenizer.decode(made, skip_special_tokens=True))
         text = text.partition("\n")[0] if prompt is Prompt.PAPER else text
-        return Answered(text, len(ids), 0)
+        return Answered(text, len(ids), 0, len(made))
 
     def close(self) -> None:
         """The memory goes with the object."""
@@ -73,3 +75,10 @@ class TransformersAnswerer:
             said, add_generation_prompt=True, return_dict=True, **given
         )
         return list(encoded["input_ids"])
+
+
+def _choosing(how: Sampling) -> dict[str, Any]:
+    """The options of `generate`; no word is kept from being drawn."""
+    if not how.temperature:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": how.temperature, "top_k": 0, "top_p": 1.0}

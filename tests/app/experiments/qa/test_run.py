@@ -8,10 +8,13 @@ from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 
 from app.experiments.errors import ExperimentError
+from app.experiments.models.answerer import Sampling
 from app.experiments.models.open_answerer import open_answerer
 from app.experiments.models.transformers_answerer import TransformersAnswerer
+from app.experiments.qa.asking import Condition, ask
 from app.experiments.qa.data import QaItem, Text
 from app.experiments.qa.prompt import Prompt, QaMode
+from app.experiments.qa.recursive import Drafts
 from app.experiments.qa.run import Request, run
 from app.prompt import Reading
 from retrieval.types import Mode, RetrievalError
@@ -58,6 +61,9 @@ def answerer(model_folder):
     opened.close()
 
 
+READING = Reading("Who designed it?", ())
+
+
 def ran(answerer, request, out, resume=False):
     return run(answerer, request, out, resume=resume, track=lambda what, done, total: None)
 
@@ -86,6 +92,36 @@ def test_passages_from_an_index(answerer, data, town_index, tmp_path):
     assert len((cut / "predictions.jsonl").read_bytes().splitlines()) == 6
 
 
+def test_fixed_numbers_and_budgets_stand_in_one_run(answerer, data, town_index, tmp_path):
+    request = Request(
+        data,
+        town_index,
+        docs=(0, 1),
+        budgets=(200, 700),
+        candidates=5,
+        retriever=Mode.BM25,
+        drafts=Drafts(2, 1.0),
+    )
+    folder, metrics = ran(answerer, request, tmp_path / "run")
+    assert metrics["by_docs"].keys() == {"0", "1"}
+    assert metrics["by_budget"].keys() == {"200", "700"}
+    small, large = metrics["by_budget"].values()
+    assert small["passages_read"] < large["passages_read"]
+    assert small["passages_dropped"] > 0
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    packed = [row for row in rows if row["budget"]]
+    assert [row["docs"] for row in packed] == [None] * 6
+    assert all(row["prompt_tokens"] <= row["budget"] for row in packed)
+    assert all(len(row["passages"]) == row["read"] for row in packed)
+    found = [len(row["passages"]) + len(row["dropped"]) for row in packed]
+    assert found[:3] == found[3:]  # the same questions, smaller and larger prompts
+    assert metrics["recursive"]["differed"] > 0  # drawn from noise
+    assert metrics["recursive"]["extra"]["written_tokens"] > 0
+    (folder / "metrics.json").unlink()  # as if killed at the very end
+    _, again = ran(answerer, request, folder, resume=True)
+    assert again == metrics
+
+
 def test_a_whole_document_is_read_once(answerer, data, tmp_path):
     for mode in (QaMode.DOCUMENT, QaMode.GOLD):
         folder, metrics = ran(answerer, Request(data, None, mode=mode), tmp_path / mode)
@@ -98,15 +134,19 @@ def test_transformers_writes_the_same(answerer, jamba_folder, gpt2_folder):
     """Greedy on the same weights with the paper's prompt; a prompt's tokens never show in it."""
     ours = open_answerer(str(jamba_folder), answer_tokens=6, prompt_tokens=0)
     theirs = TransformersAnswerer(jamba_folder, "theirs", 6)
-    from app.experiments.qa.asking import ask
-
     item, text = QaItem("1", "Who designed it?", ("Kern",)), Text("Bridge", BRIDGE[:200])
-    rows = [ask(each, Prompt.PAPER, item, [text], 1) for each in (ours, theirs)]
+    rows = [ask(each, Prompt.PAPER, item, [text], Condition(docs=1)) for each in (ours, theirs)]
+    for each in (ours, theirs):  # drawn alike for one seed
+        drawn = [each.answer(Prompt.PAPER, READING, Sampling(1.5, seed)) for seed in (1, 2, 1)]
+        assert drawn[0].text == drawn[2].text != drawn[1].text
+        assert 0 < drawn[0].written_tokens <= 6
     ours.close()
     assert rows[0].written == rows[1].written
     assert rows[0].prompt_tokens == rows[1].prompt_tokens
     small = open_answerer(str(gpt2_folder), answer_tokens=4, prompt_tokens=0)
-    row = ask(small, Prompt.PAPER, item, [text, text], 2)  # more than GPT-2 reads here
+    row = ask(
+        small, Prompt.PAPER, item, [text, text], Condition(docs=2)
+    )  # more than GPT-2 reads here
     assert row.cut
     assert 100 <= row.prompt_tokens <= 156
     with pytest.raises(ExperimentError, match="no chat template for the prompt 'chat'"):
@@ -118,6 +158,10 @@ def test_transformers_writes_the_same(answerer, jamba_folder, gpt2_folder):
     [
         ({"docs": (0, 1)}, ExperimentError, "question b1 comes without passages"),
         ({"docs": (-1,)}, ExperimentError, "numbers of passages"),
+        ({"budgets": (9999,)}, ExperimentError, "9999 tokens is more than the 4090"),
+        ({"budgets": (600, 9)}, ExperimentError, "b1 alone has .* more than the budget of 9"),
+        ({"budgets": (600,), "mode": QaMode.GOLD}, ExperimentError, "not for --mode gold"),
+        ({"docs": (0,), "budgets": (600,)}, ExperimentError, "question b1 comes without passages"),
         ({"data": "absent.json"}, ExperimentError, "cannot be read"),
         ({"index": "absent"}, RetrievalError, "absent"),
         ({"index": "town"}, ExperimentError, "has no vectors: .*--retriever bm25"),
@@ -158,14 +202,17 @@ def test_a_server_is_asked_in_every_prompts_words():
     async def answer(rest: str, request: HttpRequest):
         seen.append((rest, await request.json()))
         usage = {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}
+        usage["completion_tokens"] = 2
         return {"choices": [{"text": " 1911", "message": {"content": "1911"}}], "usage": usage}
 
     with serving(app) as address:
         remote = open_answerer(f"{address}/v1", answer_tokens=5, prompt_tokens=500)
         found = [remote.answer(prompt, Reading("When?", ())) for prompt in Prompt]
+        remote.answer(Prompt.CHAT, Reading("When?", ()), Sampling(0.7, 3))
         remote.close()
     assert [each.text.strip() for each in found] == ["1911"] * 3
-    assert (found[0].prompt_tokens, found[0].cached_tokens) == (9, 4)
-    assert [path for path, _ in seen] == ["completions", "chat/completions", "chat/completions"]
+    assert (found[0].prompt_tokens, found[0].cached_tokens, found[0].written_tokens) == (9, 4, 2)
+    assert (seen[3][1]["temperature"], seen[3][1]["seed"]) == (0.7, 3)
+    assert [path for path, _ in seen[:3]] == ["completions", "chat/completions", "chat/completions"]
     assert seen[0][1]["prompt"].startswith("Answer these questions:")
     assert seen[2][1]["documents"] == []
