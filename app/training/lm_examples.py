@@ -2,11 +2,11 @@
 
 A language model relates what stands in one training example far better than what stands in two,
 so text about one thing should stand together wherever it is from (Levine et al., 2021, "The
-Inductive Bias of In-Context Learning", arXiv 2110.04541). The paper puts sentences and their
-nearest neighbours, which stand elsewhere in the corpus, into one example: the sentence first, then
-its neighbours, nearest first, until the example is full. So it is here, for chunks of about a
-hundred words, with the tokenizer's end of text between them. No code came with the paper; the
-ceiling against copies, the bound on uses and the mixture with contiguous text are our choices.
+Inductive Bias of In-Context Learning", arXiv 2110.04541). The paper puts a sentence and its nearest
+neighbours, which stand elsewhere in the corpus, into one example: the sentence first, then
+neighbours until the example is full. So it is here, for chunks of about a hundred words, the
+nearest first, with the tokenizer's end of text between them. No code came with the paper; size of
+chunks, ceiling against copies, bound on uses and the way of mixing with contiguous text are ours.
 """
 
 import json
@@ -110,19 +110,21 @@ def build_examples(
 
     The text is first cut into runs that fill an example. The plan's share of these is taken apart
     and its chunks are put together anew; the others are the contiguous examples. With one use
-    a chunk, all kinds hold the same text. Raises TrainingDataError where all is one document.
+    a chunk, all kinds hold the same text. Raises TrainingDataError where no chunk can have any
+    neighbour.
     """
     groups = runs(material, room)
     rng.shuffle(groups)
     mixed = 0 if plan.kind == Kind.CONTIGUOUS else round(plan.share * len(groups))
-    for group in groups[mixed:]:
-        yield Example(Kind.CONTIGUOUS, (_joined(material, group),))
     loose = sorted(number for group in groups[:mixed] for number in group)
     chunks = [material.chunks[number] for number in loose]
-    if chunks and len({chunk.document for chunk in chunks}) == 1:
+    if plan.kind != Kind.CONTIGUOUS and len({chunk.document for chunk in chunks}) < 2:
         raise TrainingDataError(
-            "neighbours come from other documents, and the plain text is all one; add texts"
+            f"neighbours come from other documents, and a share of {plan.share} of the plain text "
+            "holds no two; add texts"
         )
+    for group in groups[mixed:]:
+        yield Example(Kind.CONTIGUOUS, (_joined(material, group),))
     order = rng.sample(range(len(chunks)), len(chunks))
     vectors = encode([chunk.text for chunk in chunks]) if plan.kind == Kind.KNN else None
     leads = zip(order, _neighbours(chunks, order, vectors, plan, rng), strict=True)
@@ -216,12 +218,15 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
     """One example a line, as they come: its kind, and its chunks with where they are from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.new")
-    with open(unfinished, "w", encoding="utf-8") as file:
-        for example in examples:
-            file.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    rename(unfinished, path)
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            for example in examples:
+                file.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        rename(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_examples(path: Path) -> Iterator[Example]:

@@ -136,9 +136,14 @@ def test_a_neighbour_too_long_makes_way_for_the_next():
     assert list(assemble([(0, [1, 2])], [4, 7, 6], 10, uses=1)) == [[0, 2]]
 
 
-def test_one_document_alone_is_refused():
+@pytest.mark.parametrize("kind", [Kind.KNN, Kind.RANDOM])
+@pytest.mark.parametrize(("documents", "share"), [(1, 1.0), (2, 0.2)])
+def test_text_without_two_documents_is_refused(kind, documents, share, tmp_path):
+    plan = ExamplePlan(kind=kind, share=share)
+    made = build_examples(material(documents, 3), plan, 30, about, random.Random(0))
     with pytest.raises(TrainingDataError, match="other documents"):
-        build(ALL_KNN, material(documents=1, chunks=6))
+        write_examples(tmp_path / "examples.jsonl", made)
+    assert not list(tmp_path.iterdir())
 
 
 def test_documents_begin_at_headings_or_after_so_many_paragraphs():
