@@ -121,7 +121,10 @@ def _examples(
         texts = dict(zip((*recipe.texts, *recipe.packages), sources.texts, strict=True))
         made = make_examples(texts, tokenizer, plan, settings.row_tokens, settings.seed)
         write_examples(path, made)
-    return tuple(example_tokens(example, tokenizer) for example in read_examples(path))
+    examples = list(read_examples(path))
+    mixed = sum(len(example.chunks) > 1 for example in examples)
+    say(f"{len(examples)} training examples, {mixed} of them of several documents")
+    return tuple(example_tokens(example, tokenizer) for example in examples)
 
 
 def model_config(recipe: Recipe) -> JambaConfig:

@@ -6,7 +6,7 @@ import pytest
 from retrieval.neighbours import BATCH, nearest_others
 
 
-def vectors(count: int, width: int = 4) -> np.ndarray:
+def vectors(count, width=4):
     made = np.random.default_rng(0).normal(size=(count, width)).astype(np.float32)
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
