@@ -62,7 +62,7 @@ def build(script: str) -> ExperimentsTab:
         _html("experiment-title", html("<h2>Measure what your documents are worth</h2>"))
         kind = _radio("What to measure", KINDS, "experiment-kind")
         explained = _html("experiment-hint", hint(Kind.FINDING))
-        file = gr.File(label="A file", show_label=False, height=110, elem_id="experiment-file")
+        file = gr.File(label="A file", show_label=False, height=140, elem_id="experiment-file")
         with gr.Row(elem_id="experiment-how", equal_height=False):
             mode = _radio("Search by", MODES, "experiment-mode")
             size = _radio("How much of the file", SIZES, "experiment-size")

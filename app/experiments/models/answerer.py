@@ -39,6 +39,16 @@ class Answerer(Protocol):
         ...
 
     @property
+    def parameters(self) -> int | None:
+        """How many it has; None where it does not say."""
+        ...
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that it writes at most."""
+        ...
+
+    @property
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts it can be asked with, the one it knows best first."""
         ...

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
-from app.experiments.models.files import digest_of_model
+from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
 from app.local_model import GPU_CHUNK
 from app.model_types import ModelError
@@ -31,6 +31,8 @@ class JambaAnswerer:
             raise ModelError(f"{name}: {error}") from None
         self.name = name
         self.digest: str | None = digest_of_model(folder)
+        self.parameters: int | None = size_of_model(model)
+        self.answer_tokens = answer_tokens
         self.limit = model.config.max_position_embeddings - answer_tokens
         self._params = jamba.SamplingParams(
             max_tokens=answer_tokens, stop_ids=self._tokenizer.eos_ids

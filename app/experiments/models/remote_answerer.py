@@ -14,12 +14,13 @@ class RemoteAnswerer:
 
     prompts = (Prompt.CHAT, Prompt.PAPER, Prompt.DOCUMENTS)
     digest: str | None = None
+    parameters: int | None = None
 
     def __init__(self, url: str, prompt_tokens: int, answer_tokens: int) -> None:
         self._server = RemoteModel(url, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
         self.name = self._server.name
         self.limit = prompt_tokens
-        self._answer_tokens = answer_tokens
+        self.answer_tokens = answer_tokens
 
     def length(self, prompt: Prompt, reading: Reading) -> int:
         """About how many tokens a prompt has: the server's tokenizer is unknown."""
@@ -29,7 +30,7 @@ class RemoteAnswerer:
         """What it writes; the paper's prompt is answered by one line. Raises ModelError."""
         body: dict[str, Any] = {
             "model": self.name,
-            "max_tokens": self._answer_tokens,
+            "max_tokens": self.answer_tokens,
             "temperature": how.temperature,
             **({"seed": how.seed} if how.temperature else {}),
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
-from app.experiments.models.files import digest_of_model
+from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.transformers_scorer import load_causal_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
 from app.model_types import ModelError
@@ -21,8 +21,9 @@ class TransformersAnswerer:
             raise ModelError(f"{name}: config.json does not say how many tokens it reads")
         self.name = name
         self.digest: str | None = digest_of_model(folder)
+        self.parameters: int | None = size_of_model(self._model)
         self.limit = context - answer_tokens
-        self._answer_tokens = answer_tokens
+        self.answer_tokens = answer_tokens
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -52,7 +53,7 @@ class TransformersAnswerer:
             made = self._model.generate(
                 read,
                 attention_mask=torch.ones_like(read),
-                max_new_tokens=self._answer_tokens,
+                max_new_tokens=self.answer_tokens,
                 pad_token_id=self._tokenizer.eos_token_id,
                 **_choosing(how),
             )[0, len(ids) :]

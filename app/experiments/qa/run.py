@@ -74,7 +74,7 @@ def run(
     folder = RunFolder.open(
         out, "qa", _settings(request, answerer, prompt, len(items), digest), resume=resume
     )
-    began = time.perf_counter()
+    began, before = time.perf_counter(), len(folder.lines(PREDICTIONS))
     rows = _ask_all(folder, answerer, prompt, request, items, texts, track)
     by_docs, by_budget = _by(rows, "docs"), _by(rows, "budget")
     metrics = {
@@ -84,7 +84,8 @@ def run(
         "by_docs": {str(docs): found for docs, found in by_docs.items()},
         "by_budget": {str(budget): found for budget, found in by_budget.items()},
     }
-    folder.finish(metrics, {"seconds": time.perf_counter() - began})
+    timing = {"asked": len(rows) - before, "seconds": time.perf_counter() - began}  # its last part
+    folder.finish(metrics, timing)
     return folder.path, metrics
 
 
@@ -240,6 +241,8 @@ def _settings(
         "questions": questions,
         "model": answerer.name,
         "model_digest": answerer.digest,
+        "model_parameters": answerer.parameters,
+        "answer_tokens": answerer.answer_tokens,
         "prompt_limit": answerer.limit,
         "index": None if request.index is None else str(request.index),
         "index_digest": digest,

@@ -74,11 +74,14 @@ def _part(part: Part) -> Html:
 
 
 def _table(table: Table) -> Html:
-    names = ["run", *(name.replace("_", " ") for name in table.varied), *table.figures]
+    names = ["run", *(name.replace("_", " ") for name in table.varied)]
     return html(
         '<div class="wide" tabindex="0" role="region" aria-label="Table of runs"><table><thead><tr>'
-        "{head}</tr></thead><tbody>{rows}</tbody></table></div>",
+        "{head}{figures}</tr></thead><tbody>{rows}</tbody></table></div>",
         head=join(html('<th scope="col">{name}</th>', name=name) for name in names),
+        figures=join(
+            html('<th scope="col" class="figure">{name}</th>', name=name) for name in table.figures
+        ),
         rows=join(_row(table, row) for row in table.rows),
     )
 
@@ -113,6 +116,7 @@ _STYLE = html(
     "color:#1b2426}}h1{{font-size:1.5rem}}h2{{font-size:1.15rem;margin-top:2rem}}.wide{{overflow-x:"
     "auto}}table{{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}}"
     "th,td{{padding:.35rem .8rem .35rem 0;border-bottom:1px solid #dbe1e2;text-align:left;"
-    "vertical-align:top}}thead th{{color:#58666b;font-weight:500}}.figure{{text-align:right}}"
+    "vertical-align:top}}thead th{{color:#58666b;font-weight:500}}th.figure,td.figure{{text-align:"
+    "right;padding:.35rem 0 .35rem .8rem}}"
     "figure{{margin:1.5rem 0}}img{{max-width:100%;height:auto}}figcaption{{color:#58666b}}"
 )

@@ -74,7 +74,11 @@ def test_a_run_cut_short_goes_on_to_the_same_figures(scorer, request_, tmp_path)
         ran(scorer, replace(request, seed=1), cut, resume=True)
     _, again = ran(scorer, request, cut, resume=True)
     assert again["token_perplexity"] == pytest.approx(metrics["token_perplexity"], rel=1e-6)
-    assert (again["mean_rank"], again["strides"]) == (metrics["mean_rank"], metrics["strides"])
+    for name in ("mean_rank", "strides", "passages"):
+        assert again[name] == metrics[name]
+    timing = json.loads((cut / "timing.json").read_text())
+    assert 0 < timing["strides"] < metrics["strides"]
+    assert timing["finished"].endswith("Z")
     assert (cut / "strides.jsonl").read_bytes().splitlines()[:9] == [x.strip() for x in lines[:9]]
     with pytest.raises(RunError, match="finished run"):
         ran(scorer, request, folder, resume=True)
