@@ -22,7 +22,6 @@ from retrieval.storage.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
 
 DEPTH = 100  # hits of each retriever that are fused, at least
-OPENING_ATTEMPTS = 5  # a writer may commit while a reader opens
 
 
 class Index:
@@ -160,7 +159,7 @@ class Index:
                 dense = self._dense(generation, asked)
                 lexical = _lexical(generation, asked)
         except FileNotFoundError as error:  # vectors not read yet, and a writer has replaced them
-            if not self.refresh():
+            if not self.refresh() and self._current is generation:
                 raise IndexDamaged(f"{self.path}: {error.filename or error} is missing") from error
             return self._search(asked)
         unit = generation.encoder is None or generation.encoder.normalized
@@ -216,10 +215,11 @@ class _Generation:
     """The searchers of one generation; closed when retired and no search is using them."""
 
     def __init__(self, path: Path, store: Store, loaded: Mapping[str, Part]) -> None:
-        self.number = store.generation
-        self.encoder = store.encoder  # what made its vectors
+        committed = store.committed()
+        self.number = committed.generation
+        self.encoder = committed.encoder  # what made its vectors
         self.loaded = loaded  # segments in memory; most outlive a generation
-        self._segments = store.segments()
+        self._segments = committed.segments
         self._path = path
         self._users = 1  # the index itself
         self._lock = threading.Lock()
@@ -274,11 +274,10 @@ def _lexical(generation: _Generation, asked: _Asked) -> list[list[Scored]]:
 
 def _newest(path: Path, store: Store, loaded: Mapping[str, Part]) -> _Generation:
     """Open the committed generation, again if a writer commits another one meanwhile."""
-    for attempt in range(OPENING_ATTEMPTS):
+    while True:
         before = store.generation
         try:
             return _Generation(path, store, loaded)
-        except IndexDamaged:
-            if store.generation == before or attempt == OPENING_ATTEMPTS - 1:
+        except RetrievalError:
+            if store.generation == before:
                 raise
-    raise AssertionError("unreachable")

@@ -37,6 +37,15 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit says of the other parts: which belong to it."""
+
+    generation: int
+    encoder: EncoderInfo | None
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NewPassage:
     """A passage to be stored; `text` is None where it is the whole document."""
 

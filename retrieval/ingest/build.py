@@ -7,6 +7,7 @@ from pathlib import Path
 from retrieval.encoders.encoder import Encoder
 from retrieval.ingest.pipeline import BuildReport, Failure, Progress, add_sources
 from retrieval.ingest.sources import find_sources
+from retrieval.ingest.writer import disk_errors
 from retrieval.records import Chunker
 from retrieval.storage.durable import rename
 from retrieval.storage.store import FILE
@@ -57,7 +58,8 @@ def build_index(
     problems = verify_index(unfinished)
     if problems:
         raise RetrievalError(f"{unfinished} is damaged, delete it and build again: {problems[0]}")
-    rename(unfinished, out)
+    with disk_errors(out):
+        rename(unfinished, out)
     return report
 
 

@@ -123,27 +123,28 @@ class _Ingest:
 
     def _add_files(self, files: Sequence[FileSource]) -> None:
         """Parse files in child processes and add those whose bytes are not in the index yet."""
-        new = [(file, digest) for file in files if (digest := self._new_digest(file.path))]
+        new = [(file, digest) for file in files if (digest := self._new_digest(file))]
         parsed = self._pool.parse_many((file.path, file.name) for file, _ in new)
         for i, result in self._timed("parse", parsed):
             file, digest = new[i]
             if isinstance(result, ParseFailure):
                 self._fail(file.path, result.reason)
                 continue
+            for replaced in file.replaces:
+                self._writer.remove(replaced)
             if not self._writer.has(digest):  # two files may be the same
                 self._add(digest, file.name, result, whole=False)
             self._done(file.path)
 
-    def _new_digest(self, path: Path) -> str | None:
+    def _new_digest(self, file: FileSource) -> str | None:
         """The SHA-256 of a file that is to be parsed; None if it is ready or cannot be read."""
         try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = file_digest(file.path)
         except OSError as error:
-            self._fail(path, error.strerror or str(error))
+            self._fail(file.path, error.strerror or str(error))
             return None
-        if self._writer.has(digest):
-            self._done(path)
+        if self._writer.has(digest) and digest not in file.replaces:
+            self._done(file.path)
             return None
         return digest
 
@@ -211,6 +212,12 @@ class _Ingest:
             finally:
                 self._seconds[stage] += time.perf_counter() - started
             yield item
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes: its document's id. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lines(path: Path) -> int:

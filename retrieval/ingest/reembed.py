@@ -5,7 +5,7 @@ so that a stopped run goes on from them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -64,6 +64,7 @@ def reembed(path: Path, encoder: Encoder | None, progress: Progress | None = Non
     with _locked(path) as store, disk_errors(path):
         info = encoder.info if encoder else None
         if _same(store.encoder, info):
+            _tidy(path, store.segments())  # of a run that was killed after its commit
             return store.generation
         segments = _encode_all(path, store, encoder, progress) if encoder else ()
         truncated = _truncated(store, encoder) if encoder else {}
@@ -139,9 +140,14 @@ def _commit(
         store.commit(generation)  # from here on the new generation is the index
         write_manifest(path, store)
         bm25.forget_previous()
-        (path / STATE).unlink(missing_ok=True)
-        if (path / DENSE).is_dir():
-            delete_unused(path / DENSE, segments)
+        _tidy(path, segments)
     finally:
         bm25.close()
     return generation
+
+
+def _tidy(path: Path, segments: Sequence[Segment]) -> None:
+    """Delete the list of vectors made so far, and every vector that is not in `segments`."""
+    (path / STATE).unlink(missing_ok=True)
+    if (path / DENSE).is_dir():
+        delete_unused(path / DENSE, segments)

@@ -20,10 +20,14 @@ DPR_HEADER = "id\ttext\ttitle"
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file to parse; `name` is what its user calls it: its path below the folder given."""
+    """A file to parse; `name` is what its user calls it: its path below the folder given.
+
+    Documents in `replaces`, by id, leave the index in the commit that takes the file in.
+    """
 
     path: Path
     name: str
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,11 @@ def _sources_of(path: Path) -> list[Source]:
 
 
 def _walk(root: Path, folder: Path) -> Iterator[Source]:
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise RetrievalError(f"{folder} cannot be read: {error.strerror}") from error
+    for path in paths:
         if path.name.startswith(".") or path.is_symlink():
             continue
         if path.is_dir():

@@ -7,7 +7,7 @@ previous index or the new one, and the next writer clears what it left behind.
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +31,8 @@ class IndexWriter:
     """Writes one index folder, made if absent; a context manager. Nothing shows before `commit`.
 
     Without an encoder the index has no dense part. Raises IndexBusy while another writer has the
-    folder, and IndexMismatch if the index was made with another encoder.
+    folder, and IndexMismatch if the index was made with another encoder. After a change that
+    failed, on a full disk for one, it takes no other: close it and open another.
     """
 
     def __init__(
@@ -39,18 +40,19 @@ class IndexWriter:
     ) -> None:
         self.path = path
         self._encoder = encoder
-        self._lock = WriterLock(path)
-        try:
-            self._store, self._bm25 = self._open(chunker)
-        except BaseException:
-            self._lock.release()
-            raise
-        self.chunker = self._store.chunker
-        self.generation = self._store.generation
-        self._committed_row = self._store.last_row()
         self._removed: list[int] = []
-        self._changed = False
-        self._delete_unused_vectors()  # of a writer that was killed
+        self._changed = self._failed = False
+        with ExitStack() as undo, disk_errors(path):
+            self._lock = WriterLock(path)
+            undo.callback(self._lock.release)
+            self._store, self._bm25 = self._open(chunker)
+            undo.callback(self._store.close)
+            undo.callback(self._bm25.close)
+            self.chunker = self._store.chunker
+            self.generation = self._store.generation
+            self._committed_row = self._store.last_row()
+            self._delete_unused_vectors()  # of a writer that was killed
+            self._opened = undo.pop_all()
 
     def __enter__(self) -> "IndexWriter":
         return self
@@ -65,9 +67,7 @@ class IndexWriter:
 
     def close(self) -> None:
         """Let others write; changes since the last commit are forgotten."""
-        self._bm25.close()
-        self._store.close()
-        self._lock.release()
+        self._opened.close()
 
     def has(self, document_id: str) -> bool:
         """Whether the document is in the index, committed or not."""
@@ -92,23 +92,25 @@ class IndexWriter:
         """
         passages = self._passages(document_id, extracted, whole)
         truncated = self._too_long(extracted, passages) if whole else 0
-        if self._store.has(document_id):
-            self.remove(document_id)
-        with disk_errors(self.path):
+        with self._change():
+            self._remove(document_id)
             self._store.add(document_id, name, extracted, passages, truncated)
-        self._bm25.add(
-            Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
-            for p in passages
-        )
-        self._changed = True
+            self._bm25.add(
+                Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
+                for p in passages
+            )
         return len(passages)
 
     def remove(self, document_id: str) -> None:
         """Remove a document; after the commit none of its words is left in the folder."""
         if self._store.has(document_id):
-            self._removed += self._store.remove(document_id)
-            self._bm25.remove(document_id)
-            self._changed = True
+            with self._change():
+                self._remove(document_id)
+
+    def rename(self, document_id: str, name: str) -> None:
+        """Give a document another name; its passages and its title stay."""
+        with self._change():
+            self._store.rename(document_id, name)
 
     def commit(self, progress: Progress | None = None) -> int:
         """Make all changes since the last commit durable and visible; returns the generation.
@@ -117,7 +119,7 @@ class IndexWriter:
         """
         if not self._changed:
             return self.generation
-        with disk_errors(self.path):
+        with self._change():
             if self._encoder:
                 removed = np.array(self._removed, np.int64)
                 added = self._encoded(self._encoder, progress)
@@ -135,14 +137,35 @@ class IndexWriter:
 
     def _open(self, chunker: Chunker | None) -> tuple[Store, Bm25Writer]:
         encoder = self._encoder.info if self._encoder else None
-        if not (self.path / FILE).exists():
-            bm25 = Bm25Writer(self.path / LUCENE, None)
-            return Store.create(self.path, encoder, chunker or Chunker()), bm25
-        store = Store.open(self.path, writable=True)
-        check_encoder(self.path, store.encoder, encoder)
-        if chunker and chunker != store.chunker:
-            raise IndexMismatch(f"{self.path} was cut by {store.chunker}, not {chunker}")
-        return store, Bm25Writer(self.path / LUCENE, store.generation)
+        with ExitStack() as undo:
+            if not (self.path / FILE).exists():
+                bm25 = Bm25Writer(self.path / LUCENE, None)
+                undo.callback(bm25.close)
+                store = Store.create(self.path, encoder, chunker or Chunker())
+            else:
+                store = Store.open(self.path, writable=True)
+                undo.callback(store.close)
+                check_encoder(self.path, store.encoder, encoder)
+                if chunker and chunker != store.chunker:
+                    raise IndexMismatch(f"{self.path} was cut by {store.chunker}, not {chunker}")
+                bm25 = Bm25Writer(self.path / LUCENE, store.generation)
+            undo.pop_all()
+        return store, bm25
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """A change of several parts, which may differ once it has failed: nothing follows it."""
+        if self._failed:
+            raise RetrievalError(f"{self.path}: an earlier change failed; open the index again")
+        self._failed = self._changed = True
+        with disk_errors(self.path):
+            yield
+        self._failed = False
+
+    def _remove(self, document_id: str) -> None:
+        if self._store.has(document_id):
+            self._removed += self._store.remove(document_id)
+            self._bm25.remove(document_id)
 
     def _passages(self, document_id: str, extracted: Extracted, whole: bool) -> list[NewPassage]:
         if whole:

@@ -14,6 +14,7 @@ from retrieval.types import IndexDamaged
 K1, B = 0.9, 0.4
 ID, DOCUMENT, CONTENTS = "id", "document", "contents"
 GENERATION = "generation"  # key in Lucene's commit data
+LISTINGS = 10
 
 
 class Bm25Searcher:
@@ -85,15 +86,26 @@ def similarity() -> Any:
 
 def find_commit(directory: Any, generation: int) -> Any | None:
     """The newest Lucene commit whose data names `generation`, or None."""
-    reader = java("org.apache.lucene.index.DirectoryReader")
-    if not reader.indexExists(directory):
+    if not java("org.apache.lucene.index.DirectoryReader").indexExists(directory):
         return None
     matching = [
         commit
-        for commit in reader.listCommits(directory).toArray()
+        for commit in _commits(directory)
         if commit.getUserData().get(GENERATION) == str(generation)
     ]
     return cast("org.apache.lucene.index.IndexCommit", matching[-1]) if matching else None
+
+
+def _commits(directory: Any, attempts: int = LISTINGS) -> Any:
+    """Every commit that is there. A writer may delete an old one while it is being read, which
+    Lucene takes for a corrupt file: then they are listed again.
+    """
+    try:
+        return java("org.apache.lucene.index.DirectoryReader").listCommits(directory).toArray()
+    except Exception:
+        if attempts == 1:
+            raise
+        return _commits(directory, attempts - 1)
 
 
 def cast(name: str, value: Any) -> Any:

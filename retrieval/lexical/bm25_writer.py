@@ -24,6 +24,7 @@ from retrieval.records import titled
 from retrieval.types import IndexDamaged
 
 RAM_BUFFER_MB = 64.0
+SEGMENT_MB = 64.0  # about 300,000 passages; a removal rewrites whole segments, so they are bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Bm25Writer:
         self._document = _ReusedDocument()
         self._deleted = False
         if generation is None:
-            self.commit(0)
+            self._commit_first()
 
     @on_java_thread
     def add(self, entries: Iterable[Entry]) -> None:
@@ -95,6 +96,13 @@ class Bm25Writer:
         """Close the files, dropping what was not committed."""
         self._writer.close()
         self._directory.close()
+
+    def _commit_first(self) -> None:
+        try:
+            self.commit(0)
+        except Exception:
+            self.close()  # or Lucene's lock would outlive this object
+            raise
 
     def _release_others(self, kept: int | None) -> None:
         """Unpin all commits but that of Lucene's own generation `kept`."""
@@ -151,6 +159,7 @@ def _config(policy: Any) -> Any:
     config = java("org.apache.lucene.index.IndexWriterConfig")(analyzer())
     merging = java("org.apache.lucene.index.TieredMergePolicy")()
     merging.setForceMergeDeletesPctAllowed(0.0)  # a deletion must be gone, however small its share
+    merging.setMaxMergedSegmentMB(SEGMENT_MB)
     config.setMergePolicy(merging)
     # In this thread: a merge still running in another would keep its deletions past the commit.
     config.setMergeScheduler(java("org.apache.lucene.index.SerialMergeScheduler")())

@@ -7,11 +7,14 @@ from pathlib import Path
 def write_file(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: a temporary file beside it, synchronised, then renamed."""
     unfinished = path.with_name(f".{path.name}.new")
-    with open(unfinished, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    rename(unfinished, path)
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        rename(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)  # a full disk gets back what half a file took
 
 
 def rename(source: Path, target: Path) -> None:

@@ -1,5 +1,7 @@
 """One writer a folder: a lock that the system drops when its process ends, however it ends."""
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -18,6 +20,8 @@ class WriterLock:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):  # though the lock's own file may be writable
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RetrievalError(f"{folder} cannot be written to: {error.strerror}") from error
@@ -29,8 +33,9 @@ class WriterLock:
             raise IndexBusy(
                 f"{folder} is being written to by process {holder}: wait for it, then try again"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: removing may be what makes room
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         """Let others write; the file stays, since deleting it would race with the next holder."""

@@ -5,7 +5,8 @@ numbers ascend over the segments too, and none is ever used for another passage.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ def update_segments(
 ) -> list[Segment]:
     """Write the segments that hold `segments` less `removed` plus `added`; returns the new list.
 
-    Segments that neither lose rows nor are merged stay as they are, and no file is deleted.
+    Segments that neither lose rows nor are merged stay as they are, their vectors unread; no file
+    is deleted.
     """
     kept = (
         [_without(folder, segment, removed) for segment in segments] if len(removed) else segments
@@ -65,13 +67,9 @@ def read_segment(folder: Path, segment: Segment) -> tuple[Rows, Vectors]:
     from safetensors.numpy import load_file
 
     path = folder / segment.name
-    try:
+    with _damage(path):
         tensors = load_file(path)
         rows, vectors = tensors["rows"], tensors["vectors"]
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # safetensors raises its own kinds
-        raise IndexDamaged(f"{path}: {error}; build the index again") from error
     if len(rows) != segment.rows or len(vectors) != segment.rows:
         raise IndexDamaged(f"{path} holds {len(rows)} rows, not {segment.rows}; build again")
     return rows, vectors
@@ -97,11 +95,35 @@ def segment_problem(folder: Path, segment: Segment) -> str | None:
 
 def _without(folder: Path, segment: Segment, removed: Rows) -> Segment | None:
     """The segment less the `removed` rows: itself, a new one, or None when nothing is left."""
+    first, last = _ends(folder, segment)
+    if not ((removed >= first) & (removed <= last)).any():
+        return segment
     rows, vectors = read_segment(folder, segment)
     kept = ~np.isin(rows, removed)
     if kept.all():
         return segment
     return _write(folder, rows[kept], vectors[kept]) if kept.any() else None
+
+
+def _ends(folder: Path, segment: Segment) -> tuple[int, int]:
+    """The first and the last row of a segment, of which nothing else is read."""
+    from safetensors import safe_open
+
+    path = folder / segment.name
+    with _damage(path), safe_open(path, framework="numpy") as tensors:
+        rows = tensors.get_slice("rows")
+        return int(rows[:1][0]), int(rows[segment.rows - 1 :][0])
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Errors of reading a segment as IndexDamaged, but for FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # safetensors raises its own kinds
+        raise IndexDamaged(f"{path}: {error}; build the index again") from error
 
 
 def _write(folder: Path, rows: Rows, vectors: Vectors) -> Segment:

@@ -14,7 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retrieval.records import Chunker, EncoderInfo, NewPassage, Placed, Row, Segment
+from retrieval.records import (
+    Chunker,
+    Committed,
+    EncoderInfo,
+    NewPassage,
+    Placed,
+    Row,
+    Segment,
+)
 from retrieval.storage.durable import rename
 from retrieval.types import (
     DocumentInfo,
@@ -35,6 +43,8 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE documents (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL, media_type TEXT NOT NULL,
     pages INTEGER, text TEXT NOT NULL, passages INTEGER NOT NULL, truncated INTEGER NOT NULL);
+-- Names and counts without reading through the texts; an index made before this does without.
+CREATE INDEX documents_by_name ON documents (name, id, passages, truncated);
 CREATE TABLE passages (
     row INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice: dense segments name passages by it
     id TEXT NOT NULL UNIQUE, document_id TEXT NOT NULL REFERENCES documents (id),
@@ -112,6 +122,15 @@ class Store:
         """How documents are cut."""
         return Chunker(**self._meta("chunker"))
 
+    def committed(self) -> Committed:
+        """Generation, encoder and segments of one commit, though a writer may be committing."""
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                return Committed(self.generation, self.encoder, tuple(self.segments()))
+            finally:
+                self._connection.rollback()
+
     def commit(self, generation: int) -> None:
         """Make every change since the last commit durable: the index's commit point."""
         with self._lock:
@@ -126,6 +145,10 @@ class Store:
         """Ids of the documents with this id or name."""
         query = "SELECT id FROM documents WHERE id = ? OR name = ? ORDER BY id"
         return [id for (id,) in self._rows(query, named, named)]
+
+    def names(self) -> dict[str, str]:
+        """The name of each document, by its id."""
+        return dict(sorted(self._rows("SELECT id, name FROM documents")))
 
     def document(self, document_id: str) -> DocumentInfo | None:
         """What is known of a document, or None."""
@@ -219,6 +242,13 @@ class Store:
             self._connection.execute("DELETE FROM passages WHERE document_id = ?", (document_id,))
             self._connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
             return rows
+
+    def rename(self, document_id: str, name: str) -> None:
+        """Give a document another name; its title stays."""
+        with self._lock:
+            self._connection.execute(
+                "UPDATE documents SET name = ? WHERE id = ?", (name, document_id)
+            )
 
     def rows_after(self, row: int) -> Iterator[Row]:
         """Passages with a row number above `row`, ascending, as the encoder needs them."""

@@ -1,5 +1,6 @@
 """Whether the three parts of an index hold what they should, and the same."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from retrieval.ingest.writer import DENSE, LUCENE
 from retrieval.lexical.bm25 import Bm25Searcher
 from retrieval.storage.segments import read_segment, segment_problem
-from retrieval.storage.store import Store
+from retrieval.storage.store import FILE, Store
 from retrieval.types import IndexDamaged
 
 
@@ -19,9 +20,14 @@ def verify_index(path: Path) -> list[str]:
     """
     store = Store.open(path)
     try:
-        problems = store.problems()
-        problems += _lucene(path / LUCENE, store)
-        return problems + (_dense(path / DENSE, store) if store.encoder else [])
+        while True:
+            before = store.generation
+            problems = store.problems() + _lucene(path / LUCENE, store)
+            problems += _dense(path / DENSE, store) if store.encoder else []
+            if not problems or store.generation == before:  # else a writer committed meanwhile
+                return problems
+    except sqlite3.DatabaseError as error:
+        return [f"{path / FILE}: {error}; build the index again"]
     finally:
         store.close()
 

@@ -30,6 +30,11 @@ def extracted(text: str, title: str = "") -> Extracted:
     return Extracted(title, text, (), "text/plain")
 
 
+def holding(folder: Path, word: bytes) -> list[Path]:
+    """The files of a folder in whose bytes `word` stands."""
+    return [path for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
+
+
 @pytest.fixture(scope="session")
 def encoder():
     """The packaged encoder, loaded once."""

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from retrieval.encoders.checkpoints import import_checkpoint
+from retrieval.encoders.encoder import Encoder, load_encoder
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!-"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = "the a of in river trust salmon weir mill orchard bees press flood valley apple".split()
@@ -37,6 +40,12 @@ def save_bert(folder: Path, *, seed: int = 0, architecture: str = "BertModel") -
     text = (folder / "config.json").read_text().replace('"BertModel"', f'"{architecture}"')
     (folder / "config.json").write_text(text)
     return folder
+
+
+def tiny_encoder(folder: Path, *, seed: int = 0) -> Encoder:
+    """A BERT of random weights, made in `folder`, as an encoder."""
+    import_checkpoint(save_bert(folder / "bert", seed=seed), folder / "model")
+    return load_encoder(str(folder / "model"))
 
 
 def save_dpr(folder: Path, *, seed: int = 0, side: str = "Context") -> Path:

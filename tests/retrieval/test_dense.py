@@ -122,3 +122,20 @@ def test_damage_is_found(tmp_path):
     path.write_bytes(content[:-4])
     with pytest.raises(IndexDamaged):
         read_segment(tmp_path, segment)
+
+
+def test_a_removal_reads_and_writes_only_the_segments_it_touches(tmp_path, monkeypatch):
+    segments = []
+    for first, count in ((1, 30), (31, 20), (51, 10)):
+        segments = update_segments(tmp_path, segments, added(first, count), NOBODY)
+    read = []
+
+    def reading(folder, segment):
+        read.append(segment)
+        return read_segment(folder, segment)
+
+    monkeypatch.setattr("retrieval.storage.segments.read_segment", reading)
+    left = update_segments(tmp_path, segments, NOTHING, np.array([40, 60]))
+    assert read == segments[1:]
+    assert left[0] == segments[0]
+    assert [segment.rows for segment in left] == [30, 19, 9]

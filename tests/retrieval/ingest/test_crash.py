@@ -1,61 +1,41 @@
 """Killed with SIGKILL anywhere in a commit: afterwards the old index or the new one, whole."""
 
 import shutil
-import signal
-import subprocess
-import sys
 
 import pytest
 
+from retrieval.encoders.encoder import load_encoder
 from retrieval.index import Index
+from retrieval.ingest import writer as writing
 from retrieval.ingest.writer import IndexWriter
+from retrieval.lexical.bm25_writer import Bm25Writer
+from retrieval.storage.store import Store
 from retrieval.storage.verify import verify_index
 from retrieval.types import Mode
 from tests.retrieval.conftest import TEXTS, extracted
+from tests.retrieval.killed import die_at, dies
 
 pytestmark = pytest.mark.java
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-import retrieval.ingest.writer
-from retrieval.lexical.bm25_writer import Bm25Writer
-from retrieval.encoders.encoder import load_encoder
-from retrieval.storage.store import Store
-from retrieval.types import Extracted
-
-folder, step, when = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-encoder = load_encoder() if (folder / "dense").exists() else None
-owner, name = {
-    "vectors": (retrieval.ingest.writer, "update_segments"),
+STEPS = {
+    "vectors": (writing, "update_segments"),
     "lucene": (Bm25Writer, "commit"),
     "sqlite": (Store, "commit"),
-    "manifest": (retrieval.ingest.writer, "write_manifest"),
+    "manifest": (writing, "write_manifest"),
     "forget": (Bm25Writer, "forget_previous"),
-    "clean": (retrieval.ingest.writer, "delete_unused"),
-}[step]
-real = getattr(owner, name)
-
-def dying(*args, **kwargs):
-    if when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(*args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-with retrieval.ingest.writer.IndexWriter(folder, encoder) as writer:
-    setattr(owner, name, dying)
-    writer.remove("bees")
-    writer.add("cat", "cat.txt", Extracted("", "The miller's cat slept.", (), "text/plain"))
-    writer.commit()
-"""
-STEPS = ["vectors", "lucene", "sqlite", "manifest", "forget", "clean"]
+    "clean": (writing, "delete_unused"),
+}
 MOMENTS = [(step, when) for step in STEPS for when in ("before", "after")]
 COMMITTED = MOMENTS.index(("sqlite", "after"))
 
 
-def kill_in_commit(folder, step, when):
-    done = subprocess.run([sys.executable, "-c", CHILD, folder, step, when], timeout=120)
-    assert done.returncode == -signal.SIGKILL
+def commit_and_die(folder, step, when):
+    encoder = load_encoder() if (folder / "dense").exists() else None
+    with IndexWriter(folder, encoder) as writer:
+        die_at(*STEPS[step], when)
+        writer.remove("bees")
+        writer.add("cat", "cat.txt", extracted("The miller's cat slept."))
+        writer.commit()
 
 
 def documents(folder, encoder):
@@ -71,7 +51,7 @@ def documents(folder, encoder):
 
 def check(folder, encoder, step, when):
     old, new = set(TEXTS), set(TEXTS) - {"bees"} | {"cat"}
-    kill_in_commit(folder, step, when)
+    dies(commit_and_die, folder, step, when)
     expected = new if MOMENTS.index((step, when)) >= COMMITTED else old
     assert documents(folder, encoder) == expected
     assert verify_index(folder) == []
@@ -105,6 +85,6 @@ def test_a_killed_commit_leaves_old_or_new_with_vectors(small_index, tmp_path, e
 def test_killed_again_and_again(small_index, tmp_path, encoder):
     folder = shutil.copytree(small_index, tmp_path / "copy")
     for step, when in MOMENTS[:COMMITTED]:
-        kill_in_commit(folder, step, when)
+        dies(commit_and_die, folder, step, when)
         assert documents(folder, encoder) == set(TEXTS)
         assert verify_index(folder) == []

@@ -1,39 +1,33 @@
 """Another encoder for an index in place: old or new at any moment, and stopped runs go on."""
 
 import shutil
-import signal
-import subprocess
-import sys
 
 import pytest
 
-from retrieval.encoders.checkpoints import import_checkpoint
-from retrieval.encoders.encoder import Encoder, load_encoder
+from retrieval.encoders.encoder import load_encoder
 from retrieval.index import Index
+from retrieval.ingest import reembed as reembedding
 from retrieval.ingest.reembed import STATE, reembed
 from retrieval.ingest.writer import IndexWriter
+from retrieval.lexical.bm25_writer import Bm25Writer
 from retrieval.storage.store import Store
 from retrieval.storage.verify import verify_index
 from retrieval.types import IndexMismatch, Mode, NotAnIndex
 from tests.retrieval.conftest import TEXTS, extracted
-from tests.retrieval.random_encoders import save_bert
+from tests.retrieval.killed import die_at, dies
+from tests.retrieval.random_encoders import tiny_encoder
 
 pytestmark = pytest.mark.java
 
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
-    return tiny(tmp_path_factory.mktemp("old"), 1)
+    return tiny_encoder(tmp_path_factory.mktemp("old"), seed=1)
 
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory):
-    return tiny(tmp_path_factory.mktemp("new"), 2)
-
-
-def tiny(folder, seed) -> Encoder:
-    import_checkpoint(save_bert(folder / "bert", seed=seed), folder / "model")
-    return load_encoder(str(folder / "model"))
+    return tiny_encoder(tmp_path_factory.mktemp("new"), seed=2)
 
 
 @pytest.fixture
@@ -151,49 +145,31 @@ def test_what_is_no_index_stays_as_it_is(tmp_path, new):
     assert list(tmp_path.iterdir()) == []
 
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-import retrieval.ingest.reembed
-from retrieval.lexical.bm25_writer import Bm25Writer
-from retrieval.encoders.encoder import load_encoder
-from retrieval.storage.store import Store
-
-folder, model, step, when = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
-owner, name = {
-    "vectors": (retrieval.ingest.reembed, "update_segments"),
+STEPS = {
+    "vectors": (reembedding, "update_segments"),
     "lucene": (Bm25Writer, "commit"),
     "sqlite": (Store, "commit"),
     "forget": (Bm25Writer, "forget_previous"),
-    "clean": (retrieval.ingest.reembed, "delete_unused"),
-}[step]
-real = getattr(owner, name)
-
-def dying(*args, **kwargs):
-    if when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(*args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-setattr(owner, name, dying)
-retrieval.ingest.reembed.reembed(folder, load_encoder(model))
-"""
-STEPS = ["vectors", "lucene", "sqlite", "forget", "clean"]
+    "clean": (reembedding, "delete_unused"),
+}
 MOMENTS = [(step, when) for step in STEPS for when in ("before", "after")]
 COMMITTED = MOMENTS.index(("sqlite", "after"))
+
+
+def reembed_and_die(folder, model, step, when):
+    die_at(*STEPS[step], when)
+    reembed(folder, load_encoder(model))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "when"), MOMENTS)
 def test_a_killed_run_leaves_old_or_new(index, old, new, step, when):
-    command = [sys.executable, "-c", CHILD, index, new.id, step, when]
-    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
+    dies(reembed_and_die, index, new.id, step, when)
     is_new = MOMENTS.index((step, when)) >= COMMITTED
     assert hits(index, new if is_new else old)
     assert verify_index(index) == []
     reembed(index, new)
     assert verify_index(index) == []
-    with IndexWriter(index, new):
-        pass  # clears what was left behind
+    assert not (index / STATE).exists()
     assert len(list((index / "dense").iterdir())) == 1
     assert hits(index, new) == hits(built_anew(index.with_name("anew"), new), new)
