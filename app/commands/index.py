@@ -1,4 +1,4 @@
-"""index build, add, remove, info, verify."""
+"""index build, add, sync, remove, info, verify, reembed; index_vectors.py has one more."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app.commands import index_vectors
 
 if TYPE_CHECKING:
     from retrieval.encoders.encoder import Encoder
@@ -23,7 +25,6 @@ EncoderName = Annotated[
 Ocr = Annotated[bool, typer.Option("--ocr", help="Read scanned PDF pages too (an extra).")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at what cannot be read.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-SHOWN_FAILURES = 50
 
 
 def register(app: typer.Typer) -> None:
@@ -32,10 +33,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="index")
     group.command()(build)
     group.command()(add)
+    group.command()(sync)
     group.command()(remove)
     group.command()(info)
     group.command()(verify)
     group.command()(reembed)
+    index_vectors.register(group)
 
 
 def build(
@@ -88,6 +91,37 @@ def add(
     _finish(report, json)
 
 
+def sync(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of documents.")],
+    folder: Annotated[Path, typer.Option("--index", metavar="DIR", help="An index folder.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, but do nothing.")] = False,
+    encoder: EncoderName = None,
+    ocr: Ocr = False,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Make an index hold the files of FOLDER and no others: what is new, changed, renamed, gone."""
+    from app.commands.index_report import print_sync
+    from app.console import print_json
+    from retrieval.ingest.sync import plan_sync, report_of, sync_folder
+
+    with _progress() as progress:
+        if dry_run:
+            report = report_of(folder, plan_sync(folder, source, progress))
+        else:
+            report = sync_folder(
+                folder,
+                source,
+                encoder=_encoder_of(folder, encoder),
+                progress=progress,
+                ocr=ocr,
+                strict=strict,
+            )
+    print_sync(report, dry_run)
+    if json:
+        print_json({"dry_run": dry_run, **asdict(report)})
+
+
 def remove(
     folder: Folder,
     documents: Annotated[list[str], typer.Argument(help="Document ids or names.")],
@@ -111,6 +145,7 @@ def remove(
 
 def info(folder: Folder, json: Json = False) -> None:
     """Say what an index holds and how it was made."""
+    from app.commands.index_report import info_lines
     from app.console import print_json, print_text
     from retrieval.storage.manifest import describe
     from retrieval.storage.store import Store
@@ -121,7 +156,7 @@ def info(folder: Folder, json: Json = False) -> None:
     if json:
         print_json(described)
     else:
-        print_text("\n".join(_info_lines(folder, described)))
+        print_text("\n".join(info_lines(folder, described)))
 
 
 def verify(folder: Folder, json: Json = False) -> None:
@@ -177,49 +212,14 @@ def _encoder_of(folder: Path, name: str | None) -> "Encoder | None":
 
 def _finish(report: "BuildReport", json: bool) -> None:
     """Print the table, and the object for scripts; exit code 1 if nothing became ready."""
+    from app.commands.index_report import print_build
     from app.console import print_json
 
-    _print_table(report)
+    print_build(report)
     if json:
         print_json(asdict(report))
     if not report.ready:
         raise typer.Exit(1)
-
-
-def _print_table(report: "BuildReport") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from app.console import say, stderr
-
-    table = Table("state", "what", "why")
-    table.columns[1].overflow = "fold"
-    table.add_row("ready", f"{len(report.ready)} files or corpora", "")
-    for failure in report.failed[:SHOWN_FAILURES]:
-        table.add_row("failed", Text(failure.path), Text(failure.reason))
-    if len(report.failed) > SHOWN_FAILURES:
-        table.add_row("failed", f"and {len(report.failed) - SHOWN_FAILURES} more", "see --json")
-    stderr().print(table)
-    say(
-        f"{len(report.ready)} ready, {len(report.failed)} failed; the index holds"
-        f" {report.passages} passages; {report.seconds.get('total', 0):.0f} s"
-    )
-
-
-def _info_lines(folder: Path, described: dict[str, Any]) -> list[str]:
-    counts, encoder = described["counts"], described["encoder"]
-    lines = [
-        f"{folder}: format {described['format']}, generation {described['generation']}",
-        f"documents  {counts['documents']}",
-        f"passages   {counts['passages']}",
-    ]
-    if encoder is None:
-        return [*lines, "encoder    none (BM25 alone)"]
-    return [
-        *lines,
-        f"encoder    {encoder['id']} ({encoder['weight_hash'][:12]}), {encoder['dimension']} wide",
-        f"cut short  {counts['truncated']} passages are longer than the encoder reads",
-    ]
 
 
 @contextmanager
