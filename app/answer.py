@@ -9,14 +9,17 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING
 
 from app.followup import Turn, searched_text
-from app.model_types import Finished, LanguageModel
+from app.model_types import Finished
 from app.prompt import ABSTAIN, Reading
 from app.quote import cite
 from app.quoting import NO_CACHE, Quoted, Readers, find_quotes, quoting_model
 from app.support import supported_sentences
+from app.twice import write_checked
 from app.types import (
     Answer,
     AnswerMode,
+    Check,
+    Checking,
     Citation,
     Done,
     Event,
@@ -66,11 +69,11 @@ def answer_question(
 ) -> Iterator[Event]:
     """Answer from the `k` best passages: first Retrieved, then TextDelta as text comes, then Done.
 
+    Where free answers have several drafts, Checking says what is done before the text comes.
     `documents` limits the search to those document ids. The answer abstains where the passages do
     not say. Raises QuestionError for an empty or overlong question, ModelError where the model of
     free mode is missing or fails.
     """
-    model = readers.language_model
     _check(question, readers, mode)
     started = time.perf_counter()
     searched = searched_text(question, history)
@@ -79,8 +82,8 @@ def answer_question(
     yield Retrieved(searched, passages)
     if not passages:
         yield from _abstain(asked, Quoted(()))
-    elif mode is AnswerMode.FREE and model is not None:
-        yield from _free(asked, index, model, history, cancel)
+    elif mode is AnswerMode.FREE:
+        yield from _free(asked, index, readers, history, cancel)
     else:
         yield from _quote(asked, index, readers, history, cancel)
 
@@ -147,6 +150,8 @@ def _check(question: str, readers: Readers, mode: AnswerMode) -> None:
         )
     if mode is AnswerMode.FREE and readers.language_model is None:
         raise QuestionError("free answers need a language model; name one with --model")
+    if mode is AnswerMode.QUOTE and readers.drafts > 1:
+        raise QuestionError("only free answers are checked twice; quotes are never made up")
     if mode is AnswerMode.QUOTE and readers.quotes is not QuoteSource.READER:
         quoting_model(readers)
 
@@ -191,29 +196,40 @@ def _reading(asked: _Asked, history: Sequence[Turn]) -> Reading:
 def _free(
     asked: _Asked,
     index: "Index",
-    model: LanguageModel,
+    readers: Readers,
     history: Sequence[Turn],
     cancel: Flag | None,
 ) -> Iterator[Event]:
     """Generated text as it comes; its sentences are linked to their support at the end."""
-    reading = _reading(asked, history)
+    model = readers.language_model
+    assert model is not None
     pieces: list[str] = []
-    first, end = None, Finished(NO_CACHE, stopped=False)
-    for piece in model.generate(reading, cancel):
+    first, end, check = None, Finished(NO_CACHE, stopped=False), None
+    for piece in write_checked(model, _reading(asked, history), readers.drafts, cancel):
         if isinstance(piece, Finished):
             end = piece
-            continue
-        first = first or time.perf_counter() - asked.started
-        pieces.append(piece)
-        yield TextDelta(piece)
+        elif isinstance(piece, Check):
+            check = piece
+        elif isinstance(piece, Checking):
+            yield piece
+        else:
+            first = first or time.perf_counter() - asked.started
+            pieces.append(piece)
+            yield TextDelta(piece)
     text = "".join(pieces).strip()
     sentences, citations = supported_sentences(text, asked.passages, sentence_encoder(index))
     refused = text.rstrip(".").lower() == ABSTAIN.rstrip(".").lower()
     mode = AnswerMode.ABSTAIN if refused else AnswerMode.FREE
     answer = _answer(asked, text, mode, sentences, citations)
-    timings = replace(answer.timings, first_token=first)
     yield Done(
-        replace(answer, timings=timings, cache=end.cache, model=model.name, stopped=end.stopped)
+        replace(
+            answer,
+            timings=replace(answer.timings, first_token=first),
+            cache=end.cache,
+            model=model.name,
+            stopped=end.stopped,
+            check=check,
+        )
     )
 
 

@@ -18,7 +18,7 @@ from app.schemas import (
     passage_object,
 )
 from app.service import Service
-from app.types import Done, Event, Retrieved, TextDelta
+from app.types import Checking, Done, Event, Retrieved, TextDelta
 
 
 def add_api(app: FastAPI, service: Service) -> None:
@@ -50,6 +50,7 @@ def _collections(service: Service) -> APIRouter:
             mode=body.answer_mode(),
             documents=body.documents,
             history=[(turn.question, turn.answer) for turn in body.history],
+            twice=body.twice,
             cancel=cancel,
         )
         if body.stream:
@@ -67,6 +68,8 @@ def _event_line(event: Event) -> dict[str, Any]:
     if isinstance(event, Retrieved):
         passages = [passage_object(each) for each in event.passages]
         return {"object": "answer.passages", "searched": event.searched, "passages": passages}
+    if isinstance(event, Checking):
+        return {"object": "answer.checking", "drafts": event.drafts, "differ": event.differ}
     if isinstance(event, TextDelta):
         return {"object": "answer.delta", "text": event.text}
     return answer_object(event.answer)

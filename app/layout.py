@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from app.model_types import ModelError
+from app.model_types import PromptTooLong
 from app.prompt import (
     SYSTEM,
     Reading,
@@ -37,7 +37,7 @@ class PromptLayout:
                 costs = [self.length(each) - frame for each in alone]
                 room = self.longest - frame
                 return replace(bare, passages=pack(reading.passages, costs, room))
-        raise ModelError(
+        raise PromptTooLong(
             f"{self.name}: the question alone is longer than a prompt of {self.longest}"
             " tokens; ask it in fewer words"
         )

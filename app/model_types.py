@@ -18,6 +18,10 @@ class PromptError(OrbweaverError):
     """The prompt, or how its answer is to be written, is not for this model."""
 
 
+class PromptTooLong(ModelError):
+    """The question alone is longer than the longest prompt."""
+
+
 class ModelBusy(ModelError):
     """The model has as many requests as it takes; to be asked again later."""
 

@@ -31,6 +31,7 @@ class Readers:
     spans: SpanReader
     language_model: LanguageModel | None = None
     quotes: QuoteSource = QuoteSource.READER
+    drafts: int = 1  # of a free answer; several are compared where they differ
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ SILENCE_SECONDS = 300.0  # a server on a CPU may read the passages for minutes b
 CANCEL_SECONDS = 0.05  # how soon a cancelled answer stops
 CHARACTERS_A_TOKEN = 3  # its tokenizer is unknown; fewer than English has, so that prompts fit
 DEFAULTS = asdict(Writing())
+PASSED_ON = ("max_tokens", "temperature", "top_p", "seed")  # what every such server knows
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -58,36 +59,30 @@ class RemoteModel:
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended. Raises ModelError, which names the host."""
-        room = self._prompt_tokens - _tokens(question_text(reading))
-        costs = [_tokens(document_text(passage)) for passage in reading.passages]
-        passages = pack(reading.passages, costs, room)
-        body = {
-            "model": self.name,
-            "messages": messages_with_documents(replace(reading, passages=passages)),
-            "max_tokens": self._answer_tokens,
-            "temperature": 0.0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+        for piece in self.write(reading, Writing(), cancel):
+            yield piece if isinstance(piece, Finished) else piece.text
+
+    def write(
+        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
+    ) -> Iterator[Written | Finished]:
+        """The answer to a reading, as `generate` gives it; raises PromptError for anything else.
+
+        Of how it is written, the server is told what PASSED_ON names.
+        """
+        if isinstance(prompt, str):
+            raise PromptError(f"{self.host}: only chats are passed on; ask it for a completion")
+        changed = [name for name, value in asdict(how).items() if value != DEFAULTS[name]]
+        if asked := [name for name in changed if name not in PASSED_ON]:
+            raise PromptError(f"{', '.join(asked)}: not passed on to {self.host}; ask it itself")
+        body = self._body(prompt) | {name: getattr(how, name) for name in changed}
         usage: dict[str, Any] = {}
         cancel = cancel or Flag()
         for chunk in _until(cancel, self._chunks(body)):
             usage = chunk.get("usage") or usage
             for choice in (chunk.get("choices") or ())[:1]:
                 if piece := (choice.get("delta") or {}).get("content"):
-                    yield piece
+                    yield Written(piece)
         yield Finished(_cache_use(usage), cancel.is_set())
-
-    def write(
-        self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
-    ) -> Iterator[Written | Finished]:
-        """The answer to a reading as `generate` gives it; raises PromptError for anything else."""
-        if isinstance(prompt, str):
-            raise PromptError(f"{self.host}: only chats are passed on; ask it for a completion")
-        if asked := [name for name, value in asdict(how).items() if value != DEFAULTS[name]]:
-            raise PromptError(f"{', '.join(asked)}: not passed on to {self.host}; ask it itself")
-        for piece in self.generate(prompt, cancel):
-            yield Written(piece) if isinstance(piece, str) else piece
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON object that answers one request below the server's address.
@@ -111,6 +106,20 @@ class RemoteModel:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _body(self, reading: Reading) -> dict[str, Any]:
+        """What is asked of the server: the likeliest answer to as much as fits, streamed."""
+        room = self._prompt_tokens - _tokens(question_text(reading))
+        costs = [_tokens(document_text(passage)) for passage in reading.passages]
+        passages = pack(reading.passages, costs, room)
+        return {
+            "model": self.name,
+            "messages": messages_with_documents(replace(reading, passages=passages)),
+            "max_tokens": self._answer_tokens,
+            "temperature": 0.0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
 
     def _first_model(self) -> str:
         try:

@@ -142,6 +142,7 @@ class AskRequest(Strict):
     mode: Literal["quote", "free"] | None = None
     documents: list[str] | None = Field(default=None, min_length=1)
     history: list[Turn] = Field(default_factory=list, max_length=MESSAGES)
+    twice: bool = False  # compare several drafts of a free answer
     stream: bool = False
 
     def answer_mode(self) -> AnswerMode | None:
@@ -164,6 +165,7 @@ def answer_object(answer: Answer) -> dict[str, Any]:
         "cache": asdict(answer.cache),
         "model": answer.model,
         "stopped": answer.stopped,
+        "check": answer.check and asdict(answer.check),
     }
 
 

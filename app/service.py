@@ -131,13 +131,16 @@ class Service:
         mode: AnswerMode | None = None,
         documents: Collection[str] | None = None,
         history: Sequence[tuple[str, str]] = (),
+        twice: bool = False,
         cancel: Signal | None = None,
     ) -> Iterator[Event]:
         """Answer from a collection, or from the `documents` (ids) of it, event by event.
 
-        `history` holds earlier questions with the texts of their answers. Raises NothingToSearch.
+        `history` holds earlier questions with the texts of their answers; `twice` compares several
+        drafts of a free answer. Raises NothingToSearch.
         """
         from app.answer import answer_question
+        from app.drafts import DRAFTS
         from app.followup import Turn
         from app.quoting import Readers
 
@@ -150,6 +153,7 @@ class Service:
                 self.models.reader(),
                 self.models.language_model() if self.settings.needs_model(mode) else None,
                 self.settings.quotes,
+                drafts=DRAFTS if twice else 1,
             ),
             mode=mode,
             k=self.settings.k,

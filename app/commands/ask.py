@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.types import Answer, AnswerMode, Citation, Done, Event, TextDelta
+from app.types import Answer, AnswerMode, Checking, Citation, Done, Event, TextDelta
 
 if TYPE_CHECKING:
     from app.models import LanguageModel
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add `ask`."""
 
     @app.command()
-    def ask(
+    def ask(  # noqa: PLR0913 - one argument for each option
         index: Annotated[str, typer.Argument(metavar="[DIR]", help="An index folder.")],
         question: Annotated[str | None, typer.Argument(help="What you want to know.")] = None,
         k: Annotated[int | None, typer.Option(min=1, help="Passages to answer from.")] = None,
@@ -27,6 +27,9 @@ def register(app: typer.Typer) -> None:
         document: Annotated[
             Path | None, typer.Option(help="One file to read whole, instead of DIR.")
         ] = None,
+        twice: Annotated[
+            bool, typer.Option("--twice", help="Compare several drafts of a free answer.")
+        ] = False,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Answer a question from an index, with the words the answer rests on.
@@ -39,6 +42,8 @@ def register(app: typer.Typer) -> None:
         from app.settings import load_settings
 
         settings = load_settings(k=k, mode=mode, model=model, reader=reader)
+        if document is not None and twice:
+            raise typer.BadParameter("--twice is for answers from an index; leave it out here")
         if document is not None and question is None:
             from app.commands.ask_document import ask_whole
 
@@ -46,14 +51,15 @@ def register(app: typer.Typer) -> None:
         elif document is not None or question is None:
             raise typer.BadParameter("give DIR and QUESTION, or --document FILE and QUESTION")
         elif json:
-            print_json(answer_object(_last(_events(Path(index), question, settings))))
+            print_json(answer_object(_last(_events(Path(index), question, settings, twice))))
         else:
-            _show(_events(Path(index), question, settings))
+            _show(_events(Path(index), question, settings, twice))
 
 
-def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event]:
+def _events(folder: Path, question: str, settings: "Settings", twice: bool) -> Iterator[Event]:
     """Open what the question needs, answer it, close everything."""
     from app.answer import answer_question
+    from app.drafts import DRAFTS
     from app.quoting import Readers
     from app.reader import open_reader
     from retrieval.index import Index
@@ -64,7 +70,9 @@ def _events(folder: Path, question: str, settings: "Settings") -> Iterator[Event
         yield from answer_question(
             question,
             index=index,
-            readers=Readers(open_reader(settings.reader), model, settings.quotes),
+            readers=Readers(
+                open_reader(settings.reader), model, settings.quotes, DRAFTS if twice else 1
+            ),
             mode=settings.mode,
             k=settings.k,
         )
@@ -103,11 +111,14 @@ def _show(events: Iterator[Event]) -> None:
     """Print text as it comes, then what the citations stand for; without control characters."""
     import sys
 
-    from app.console import print_text
+    from app.console import print_text, say
+    from app.drafts import doing
     from app.ui.escape import visible
 
     for event in events:
-        if isinstance(event, TextDelta):
+        if isinstance(event, Checking):
+            say(f"{doing(event)} ...")
+        elif isinstance(event, TextDelta):
             sys.stdout.write(visible(event.text))
             sys.stdout.flush()
         elif isinstance(event, Done):
@@ -117,7 +128,9 @@ def _show(events: Iterator[Event]) -> None:
 
 
 def _notes(answer: Answer) -> Iterator[str]:
-    """What stands below an answer: its citations, and what it says without support."""
+    """What stands below an answer: its citations, what it says without support, its check."""
+    from app.drafts import outcome
+
     if answer.citations:
         yield ""
     for citation in answer.citations:
@@ -126,6 +139,8 @@ def _notes(answer: Answer) -> Iterator[str]:
         for sentence in answer.sentences:
             if not sentence.citations:
                 yield f'not supported: "{" ".join(sentence.text.split())}"'
+    if answer.check is not None:
+        yield outcome(answer.check)
 
 
 def _place(citation: Citation) -> str:

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from app.drafts import DRAFTS
 from app.types import AnswerMode
 from app.ui import source
 
+TWICE = (
+    f"Check the answer twice: the model writes {DRAFTS} drafts and, where they differ, compares "
+    "them with the passages. Slower."
+)
 MODES = [("Quotes only", AnswerMode.QUOTE.value), ("Free answer", AnswerMode.FREE.value)]
 
 
@@ -21,6 +26,7 @@ class AskTab:
     ask: gr.Button
     stop: gr.Button
     mode: gr.Radio
+    twice: gr.Checkbox  # seen where answers are free
     scope: gr.HTML
     note: gr.HTML  # what answers, and where passages go
     source: gr.HTML
@@ -36,10 +42,11 @@ def build(script: str, mode: AnswerMode, said: str) -> AskTab:
             with gr.Column(elem_id="composer"):
                 question, ask, stop = _question()
                 chosen, scope = _choices(script, mode)
+                twice = _twice(mode)
                 note = _html("note", script, said)
         with gr.Column(elem_id="source-side", scale=0, min_width=0):
             words = _html("source", script, source.CLOSED)
-    return AskTab(chats, conversation, live, question, ask, stop, chosen, scope, note, words)
+    return AskTab(chats, conversation, live, question, ask, stop, chosen, twice, scope, note, words)
 
 
 def _question() -> tuple[gr.Textbox, gr.Button, gr.Button]:
@@ -77,6 +84,16 @@ def _choices(script: str, mode: AnswerMode) -> tuple[gr.Radio, gr.HTML]:
         )
         scope = _html("scope", script)
     return chosen, scope
+
+
+def _twice(mode: AnswerMode) -> gr.Checkbox:
+    return gr.Checkbox(
+        label=TWICE,
+        visible=mode is AnswerMode.FREE,
+        container=False,
+        min_width=0,
+        elem_id="twice",
+    )
 
 
 def _html(name: str, script: str, value: str = "") -> gr.HTML:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from app.cli import known_error
-from app.types import Answer, AnswerMode, Done, Retrieved, RetrievedPassage, TextDelta
+from app.types import Answer, AnswerMode, Checking, Done, Retrieved, RetrievedPassage, TextDelta
 from app.ui import conversation
 from app.ui.desk import Desk, Screen
 from app.ui.escape import Html
@@ -34,6 +34,20 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class How:
+    """How a question is to be answered: `scope` are the documents to keep to, none means all."""
+
+    mode: AnswerMode
+    scope: Sequence[str] = ()
+    twice: bool = False  # free answers only
+
+    @property
+    def is_twice(self) -> bool:
+        """Whether drafts are compared; the box stays ticked while quotes are asked for."""
+        return self.twice and self.mode is AnswerMode.FREE
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """An answer being made for one tab: `cancel` stops it, `left` says nobody looks any more."""
 
@@ -48,16 +62,14 @@ class Asking:
         self.desk = desk
         self._running: dict[str, Running] = {}
 
-    def ask(
-        self, place: Place, question: str, mode: str, scope: Sequence[str], session: str
-    ) -> Iterator[Step]:
-        """Answer `question` at `place`, from the documents in `scope` if there are any."""
+    def ask(self, place: Place, question: str, how: How, session: str) -> Iterator[Step]:
+        """Answer `question` at `place`."""
         question, place = question.strip(), self.desk.existing(place)
         if not question or place.collection is None or session in self._running:
             return
         running = self._running[session] = Running()
         try:
-            yield from self._answer(place, question, mode, scope, running)
+            yield from self._answer(place, question, how, running)
         except Exception as error:
             yield from self._trouble(question, error, running)
         finally:
@@ -78,16 +90,14 @@ class Asking:
             running.cancel.set()
         return screen
 
-    def _answer(
-        self, place: Place, question: str, mode: str, scope: Sequence[str], running: Running
-    ) -> Iterator[Step]:
+    def _answer(self, place: Place, question: str, how: How, running: Running) -> Iterator[Step]:
         yield Step(
             live=conversation.pending(question, None, ""),
             question="",
             ask=gr.update(visible=False),
             stop=gr.update(visible=True),
         )
-        answer = yield from self._stream(place, question, mode, scope, running)
+        answer = yield from self._stream(place, question, how, running)
         if answer is None:
             return
         place = self._keep(place, answer)
@@ -100,18 +110,19 @@ class Asking:
             )
 
     def _stream(
-        self, place: Place, question: str, mode: str, scope: Sequence[str], running: Running
+        self, place: Place, question: str, how: How, running: Running
     ) -> Generator[Step, None, Answer | None]:
         """Draw the answer while it is made; returns it whole, or None if there was none."""
         assert place.collection is not None
         passages: Sequence[RetrievedPassage] | None = None
-        text, drawn = "", 0.0
+        text, drawn, checking = "", 0.0, None
         events = self.desk.service.ask(
             place.collection,
             question,
-            mode=AnswerMode(mode),
-            documents=scope or None,
+            mode=how.mode,
+            documents=how.scope or None,
             history=self._history(place),
+            twice=how.is_twice,
             cancel=running.cancel,
         )
         for event in events:
@@ -119,11 +130,13 @@ class Asking:
                 return event.answer
             if isinstance(event, Retrieved):
                 passages = event.passages
+            elif isinstance(event, Checking):
+                checking, drawn = event, 0.0  # seldom, and for long: to be seen at once
             elif isinstance(event, TextDelta):
                 text += event.text
             if time.monotonic() - drawn >= REDRAW_SECONDS and not running.left.is_set():
                 drawn = time.monotonic()
-                yield Step(live=conversation.pending(question, passages, text))
+                yield Step(live=conversation.pending(question, passages, text, checking))
         return None
 
     def _trouble(self, question: str, error: Exception, running: Running) -> Iterator[Step]:

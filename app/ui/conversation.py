@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from app.types import Answer, AnswerMode, Citation, RetrievedPassage, Sentence
+from app import drafts
+from app.types import Answer, AnswerMode, Checking, Citation, RetrievedPassage, Sentence
 from app.ui.escape import Html, html, join
 from app.ui.marks import count, seconds, show_button, where
 
@@ -31,12 +32,18 @@ def turn(answer: Answer, *, newest: bool = False) -> Html:
     )
 
 
-def pending(question: str, passages: Sequence[RetrievedPassage] | None, text: str) -> Html:
+def pending(
+    question: str,
+    passages: Sequence[RetrievedPassage] | None,
+    text: str,
+    checking: Checking | None = None,
+) -> Html:
     """An answer that is being made; `passages` is None while they are still searched for."""
     if passages is None:
         doing = "Searching the documents…"
     else:
-        doing = f"{count(len(passages), 'passage')} found, reading…"
+        now = "reading" if checking is None else drafts.doing(checking)
+        doing = f"{count(len(passages), 'passage')} found, {now}…"
     body = html("<p>{text}</p>", text=text) if text else Html()
     return html(
         '<article class="turn is-live"{bring}>{question}<div class="answer">{body}'
@@ -196,5 +203,7 @@ def _figures(answer: Answer) -> Html:
         )
     if cache.written_tokens is not None:
         said.append(f"{cache.written_tokens:,} tokens written")
+    if answer.check is not None:
+        said.append(drafts.outcome(answer.check))
     said.append(answer.model if answer.model is not None else "no language model took part")
     return html('<p class="figures">{said}</p>', said=" · ".join(said))

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.types import AnswerMode
 from app.ui import about, ask, documents, experiments
-from app.ui.asking import Asking, Step
+from app.ui.asking import Asking, How, Step
 from app.ui.desk import Desk, Screen
 from app.ui.escape import Html
 from app.ui.lab import Lab, View
@@ -125,21 +126,29 @@ def _wire(page: gr.Blocks, parts: Parts, desk: Desk, asking: Asking) -> None:
 def _wire_questions(parts: Parts, desk: Desk, asking: Asking) -> None:
     """Typed questions and examples, stopping, and what an answer is limited to."""
     tab, place = parts.ask, parts.place
-    how = [tab.mode, parts.chosen]
+    how = [tab.mode, parts.chosen, tab.twice]
 
     def typed(
-        place: Place, question: str, mode: str, chosen: tuple[str, ...], request: gr.Request
+        place: Place,
+        question: str,
+        mode: str,
+        chosen: tuple[str, ...],
+        twice: bool,
+        request: gr.Request,
     ) -> Iterator[Step]:
-        yield from asking.ask(place, question, mode, chosen, str(request.session_hash))
+        asked = How(AnswerMode(mode), chosen, twice)
+        yield from asking.ask(place, question, asked, str(request.session_hash))
 
     def example(
         place: Place,
         mode: str,
         chosen: tuple[str, ...],
+        twice: bool,
         event: gr.EventData,
         request: gr.Request,
     ) -> Iterator[Step]:
-        yield from asking.ask(place, event.question, mode, chosen, str(request.session_hash))
+        asked = How(AnswerMode(mode), chosen, twice)
+        yield from asking.ask(place, event.question, asked, str(request.session_hash))
 
     def stop(request: gr.Request) -> None:
         asking.stop(str(request.session_hash))
@@ -163,10 +172,13 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
     ) -> Screen:
         return desk.refresh(place, chosen, mode, drawn, dict(request.query_params))
 
+    def changed(mode: str) -> tuple[Html, Any]:
+        return desk.note(mode), gr.update(visible=mode == AnswerMode.FREE)
+
     seen = [place, parts.chosen, parts.ask.mode, parts.drawn]
     tab.files.upload(desk.add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
     parts.timer.tick(refresh, seen, parts.screen(), **QUIET)
-    parts.ask.mode.change(desk.note, parts.ask.mode, parts.ask.note, **QUIET)
+    parts.ask.mode.change(changed, parts.ask.mode, [parts.ask.note, parts.ask.twice], **QUIET)
     parts.about_tab.select(lambda: about.text(desk.service), None, parts.about, **QUIET)
 
 

@@ -11,7 +11,7 @@ from app.models import resolve
 from app.prompt import ABSTAIN
 from app.quoting import Readers
 from app.reader import open_reader
-from app.types import AnswerMode, Done, QuoteSource, Retrieved, TextDelta
+from app.types import AnswerMode, Checking, Done, QuoteSource, Retrieved, TextDelta
 
 pytestmark = pytest.mark.java
 
@@ -95,6 +95,22 @@ def test_free_answers_are_generated_cached_and_checked(index, model):
     assert again.text == first.text
     assert again.cache.cached_tokens == again.cache.prompt_tokens
     assert again.cache.restored_from == "memory"
+
+
+def test_a_free_answer_checked_twice(index, model):
+    readers = Readers(open_reader(), model, drafts=3)
+    question = "Who designed the Orchard Bridge?"
+    events = list(answer_question(question, index=index, readers=readers, mode=AnswerMode.FREE))
+    assert [event for event in events if isinstance(event, Checking)] == [
+        Checking(3),
+        Checking(3, differ=True),  # it is noise
+    ]
+    answer = events[-1].answer
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)).strip() == answer.text
+    assert answer.check.drafts == 3
+    assert answer.cache.cached_tokens > answer.cache.prompt_tokens / 2  # the drafts' prompt is one
+    with pytest.raises(QuestionError, match="only free answers"):
+        list(answer_question(question, index=index, readers=readers))
 
 
 def test_free_answers_stop_when_told(index, model):

@@ -52,6 +52,12 @@ def test_errors_are_one_line_with_an_exit_code(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_only_free_answers_are_checked_twice(index_folder):
+    result = run(index_folder, "Why?", "--twice")
+    assert result.exit_code == 1
+    assert "only free answers" in str(result.exception)
+
+
 def test_a_wrong_mode_is_refused(index_folder):
     result = run(index_folder, "Why?", "--mode", "guess")
     assert result.exit_code == 1

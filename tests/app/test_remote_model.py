@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from app.model_types import Finished, ModelError
+from app.model_types import Finished, ModelError, PromptError, Writing
 from app.models import resolve
 from app.prompt import Reading
 from app.types import CacheUse, RetrievedPassage
@@ -88,6 +88,16 @@ def test_an_answer_streams_with_its_usage(served):
     assert "authorization" not in headers
     assert "It opened in 1911." in body["messages"][0]["content"]
     assert body["messages"][-1] == {"role": "user", "content": "When did it open?"}
+
+
+def test_how_it_is_written_is_passed_on_or_refused(served):
+    url, seen = served
+    model = resolve(url)
+    list(model.write(READING, Writing(temperature=0.7, seed=3)))
+    assert (seen[-1][1]["temperature"], seen[-1][1]["seed"]) == (0.7, 3)
+    with pytest.raises(PromptError, match="top_k: not passed on to"):
+        list(model.write(READING, Writing(top_k=3)))
+    model.close()
 
 
 def test_the_key_comes_from_the_environment(served, monkeypatch):

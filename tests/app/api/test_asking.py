@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from app.ui.asking import Asking
+from app.types import AnswerMode, Outcome
+from app.ui.asking import Asking, How
 from app.ui.desk import Desk
 from app.ui.place import Place
 from app.worker import run_worker
@@ -18,9 +19,12 @@ def at_shelf(service):
     return Place(shelf_id(service))
 
 
-def steps(service, question, session="tab", place=None, mode="quote"):
+QUOTES, FREE = How(AnswerMode.QUOTE), How(AnswerMode.FREE)
+
+
+def steps(service, question, session="tab", place=None, how=QUOTES):
     asking = Asking(Desk(service, (), frozenset()))
-    return asking, asking.ask(place or at_shelf(service), question, mode, (), session)
+    return asking, asking.ask(place or at_shelf(service), question, how, session)
 
 
 def test_asking_from_the_page_streams_and_keeps_the_answer(service):
@@ -36,7 +40,7 @@ def test_asking_from_the_page_streams_and_keeps_the_answer(service):
 
 
 def test_a_stopped_answer_is_kept_as_stopped(service):
-    asking, asked = steps(service, "Which prompt was never read before this one?", mode="free")
+    asking, asked = steps(service, "Which prompt was never read before this one?", how=FREE)
     for step in asked:
         asking.stop("another tab")  # stops nothing here
         asking.stop("tab")
@@ -46,7 +50,7 @@ def test_a_stopped_answer_is_kept_as_stopped(service):
 
 
 def test_a_tab_that_went_elsewhere_is_left_alone_and_the_answer_kept(service):
-    asking, asked = steps(service, QUESTION, mode="free")
+    asking, asked = steps(service, QUESTION, how=FREE)
     next(asked)
     here = at_shelf(service)
     empty = str(service.library.collections()[1].id)
@@ -63,11 +67,23 @@ def test_a_question_that_fails_says_so_and_comes_back_to_the_box(service):
     assert last.question == "Anything?"
 
 
+def test_an_answer_checked_twice_says_what_is_going_on(service):
+    _, asked = steps(service, QUESTION, how=How(AnswerMode.FREE, twice=True))
+    *during, last = asked
+    shown = "".join(str(step.live) for step in during)
+    assert shown.index("writing 3 drafts…") < shown.index("comparing 3 drafts…")  # it is noise
+    assert "3 drafts differed" in last.conversation
+    kept = service.library.messages(last.place.chat)[0].answer
+    assert (kept.check.drafts, kept.check.outcome is Outcome.AGREED) == (3, False)
+    _, asked = steps(service, QUESTION, how=How(AnswerMode.QUOTE, twice=True))
+    assert "drafts" not in list(asked)[-1].conversation  # the box counts for free answers
+
+
 def test_one_answer_a_tab_at_a_time(service):
     asking, asked = steps(service, QUESTION)
     next(asked)
-    assert list(asking.ask(at_shelf(service), QUESTION, "quote", (), "tab")) == []
-    assert list(asking.ask(at_shelf(service), QUESTION, "quote", (), "other tab")) != []
+    assert list(asking.ask(at_shelf(service), QUESTION, QUOTES, "tab")) == []
+    assert list(asking.ask(at_shelf(service), QUESTION, QUOTES, "other tab")) != []
     assert list(asked) != []
 
 

@@ -9,7 +9,10 @@ from app.types import (
     Answer,
     AnswerMode,
     CacheUse,
+    Check,
+    Checking,
     Citation,
+    Outcome,
     RetrievedPassage,
     Sentence,
     Timings,
@@ -50,6 +53,13 @@ def test_a_citation_is_a_button_that_names_its_words():
     for part in ('data-document="d1"', 'data-start="12"', 'data-end="40"', 'data-page="3"'):
         assert part in button
     assert 'aria-label="Source 1: a &lt;i&gt;b&lt;/i&gt;.pdf, page 3"' in button
+
+
+def test_a_second_look_is_told_while_it_lasts_and_afterwards():
+    doing = conversation.pending("Why?", (PASSAGE,), "", Checking(3, differ=True))
+    assert "1 passage found, comparing 3 drafts…" in doing
+    checked = replace(ANSWER, mode=AnswerMode.FREE, check=Check(3, Outcome.AGREED))
+    assert "3 drafts agree ·" in conversation.turn(checked)
 
 
 def test_the_words_that_answer_are_strong_within_their_quote():
