@@ -1,35 +1,46 @@
-"""Exact nearest vectors by inner product, with FAISS: one flat index for each segment."""
+"""Nearest vectors by inner product, with FAISS, in all segments of an index.
 
-from collections.abc import Mapping, Sequence
+Exact where a segment has no FAISS file. What such a file finds is scored anew by the vectors
+themselves, so that a passage's score never depends on how it was found.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.records import Segment
+from retrieval.storage.ann import open_ann
 from retrieval.storage.segments import Rows, Vectors, read_segment
 
-DECIMALS = 6  # float32 sums differ beyond this between one query and a batch of them
+WIDER = 2  # times k are scored anew: neither bytes nor sums in float32 decide who is among the best
+DECIMALS = 6  # scores that agree so far are ties
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]  # (n, m) scores, and positions or -1
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A segment in memory: `rows[i]` is the passage of the index's vector i."""
+    """A segment: `rows[i]` is the passage of vector i; both are mapped from its file."""
 
     rows: Rows
-    index: Any
+    vectors: Vectors
+    ann: Any = None  # its FAISS file, if it has one
 
 
 class DenseSearcher:
-    """All segments of one generation in memory; safe to call from any thread."""
+    """All segments of one generation; safe to call from any thread."""
 
     def __init__(
-        self, folder: Path, segments: Sequence[Segment], loaded: Mapping[str, Part]
+        self, folder: Path, segments: Sequence[Segment], loaded: Mapping[Segment, Part]
     ) -> None:
-        """Read the segments that are not `loaded`; raises IndexDamaged, or FileNotFoundError."""
-        self.parts = {s.name: loaded.get(s.name) or _load(folder, s) for s in segments}
+        """Open the segments that are not `loaded`; raises IndexDamaged, or FileNotFoundError."""
+        self.parts = {s: loaded.get(s) or _load(folder, s) for s in segments}
 
     def __len__(self) -> int:
         return sum(len(part.rows) for part in self.parts.values())
@@ -41,45 +52,76 @@ class DenseSearcher:
 
         With `rows`, only those are looked at, exactly.
         """
-        if not len(queries):
-            return []
         chosen = None if rows is None else np.array(sorted(rows), np.int64)
-        found = [_search(part, queries, k, chosen) for part in self.parts.values()]
-        merged = [list(chain.from_iterable(part[i] for part in found)) for i in range(len(queries))]
-        return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for hits in merged]
+        return _search(list(self.parts.values()), queries, k, chosen)
 
 
 def _load(folder: Path, segment: Segment) -> Part:
-    import faiss
-
-    rows, vectors = read_segment(folder, segment)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    return Part(rows, index)
+    ann = open_ann(folder, segment.ann) if segment.ann else None
+    return Part(*read_segment(folder, segment), ann)
 
 
 def _search(
-    part: Part, queries: Vectors, k: int, chosen: Rows | None
+    parts: Sequence[Part], queries: Vectors, k: int, chosen: Rows | None = None
 ) -> list[list[tuple[int, float]]]:
-    """The best `k` of one segment for each query, in no particular order."""
-    k = min(k, len(part.rows))
-    if chosen is None:
-        scores, positions = part.index.search(queries, k)
-    else:
-        scores, positions = part.index.search(queries, k, params=_only(part, chosen))
+    if not len(queries) or not parts:
+        return [[] for _ in queries]
+    look = functools.partial(_candidates, queries=queries, k=WIDER * k, chosen=chosen)
+    found = _each(look, parts, len(queries))
     return [
-        [
-            (int(part.rows[position]), round(float(score), DECIMALS))
-            for score, position in zip(*found, strict=True)
-            if position >= 0  # FAISS pads short results with -1
-        ]
-        for found in zip(scores, positions, strict=True)
+        _best(query, parts, [(scores[i], positions[i]) for scores, positions in found], k)
+        for i, query in enumerate(queries)
     ]
 
 
-def _only(part: Part, chosen: Rows) -> Any:
+def _each(look: Callable[[Part], Found], parts: Sequence[Part], queries: int) -> list[Found]:
+    """FAISS shares several queries among the cores; for a single one, the parts are shared."""
+    if queries > 1 or len(parts) == 1:
+        return [look(part) for part in parts]
+    return list(_threads().map(look, parts))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
     import faiss
 
-    positions = np.flatnonzero(np.isin(part.rows, chosen, assume_unique=True))
-    parameters: Any = faiss.SearchParameters
-    return parameters(sel=faiss.IDSelectorBatch(positions))
+    return ThreadPoolExecutor(os.cpu_count(), "dense", lambda: faiss.omp_set_num_threads(1))
+
+
+def _candidates(part: Part, queries: Vectors, k: int, chosen: Rows | None) -> Found:
+    """The best `k` of one segment for each query, as far as its FAISS file can tell."""
+    if chosen is not None:
+        kept = np.flatnonzero(np.isin(part.rows, chosen, assume_unique=True))
+        scores, positions = _exact(part.vectors[kept], queries, k)
+        return scores, kept[positions]
+    if part.ann is None:
+        return _exact(part.vectors, queries, k)
+    scores, positions = part.ann.search(queries, min(k, len(part.rows)))
+    return scores, positions
+
+
+def _exact(vectors: Vectors, queries: Vectors, k: int) -> Found:
+    import faiss
+
+    if not len(vectors):
+        return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    found: Found = faiss.knn(queries, vectors, min(k, len(vectors)), faiss.METRIC_INNER_PRODUCT)
+    return found
+
+
+def _best(
+    query: Vectors, parts: Sequence[Part], found: Sequence[Found], k: int
+) -> list[tuple[int, float]]:
+    """The best `k` over all segments, scored by their vectors; ties by row."""
+    scores = np.concatenate([scores for scores, _ in found])
+    positions = np.concatenate([positions for _, positions in found])
+    holders = np.repeat(np.arange(len(parts)), [len(scores) for scores, _ in found])
+    order = np.argsort(-scores, kind="stable")[: WIDER * k]
+    order = order[positions[order] >= 0]  # FAISS pads short results with -1
+    hits: list[tuple[int, float]] = []
+    for holder in np.unique(holders[order]):
+        chosen = positions[order[holders[order] == holder]]
+        exact = parts[holder].vectors[chosen].astype(np.float64) @ query
+        rows = parts[holder].rows[chosen]
+        hits += zip(rows.tolist(), np.round(exact, DECIMALS).tolist(), strict=True)
+    return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]

@@ -16,7 +16,7 @@ from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.fusion import DEFAULT, Fusion, alone, hybrid
 from retrieval.ingest.writer import DENSE, LUCENE, check_encoder
 from retrieval.lexical.bm25 import Bm25Searcher
-from retrieval.records import EncoderInfo, Scored, clean
+from retrieval.records import EncoderInfo, Scored, Segment, clean
 from retrieval.storage.manifest import describe
 from retrieval.storage.store import Store
 from retrieval.types import DocumentInfo, Hit, IndexDamaged, Mode, Passage, RetrievalError
@@ -214,7 +214,7 @@ class _Asked:
 class _Generation:
     """The searchers of one generation; closed when retired and no search is using them."""
 
-    def __init__(self, path: Path, store: Store, loaded: Mapping[str, Part]) -> None:
+    def __init__(self, path: Path, store: Store, loaded: Mapping[Segment, Part]) -> None:
         committed = store.committed()
         self.number = committed.generation
         self.encoder = committed.encoder  # what made its vectors
@@ -272,7 +272,7 @@ def _lexical(generation: _Generation, asked: _Asked) -> list[list[Scored]]:
     return [search(question, asked.depth, asked.documents) for question in asked.questions]
 
 
-def _newest(path: Path, store: Store, loaded: Mapping[str, Part]) -> _Generation:
+def _newest(path: Path, store: Store, loaded: Mapping[Segment, Part]) -> _Generation:
     """Open the committed generation, again if a writer commits another one meanwhile."""
     while True:
         before = store.generation

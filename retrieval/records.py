@@ -11,7 +11,7 @@ class EncoderInfo:
     weight_hash: str
     dimension: int
     pooling: str
-    max_tokens: int
+    max_tokens: int | None  # None reads texts of any length
     normalized: bool  # unit length, so that inner products are cosines
     title_separator: str = "\n"  # between a passage's title and its text
 
@@ -28,12 +28,22 @@ class Chunker:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnFile:
+    """A FAISS file made of one segment's vectors."""
+
+    kind: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One immutable file of vectors."""
 
     name: str
     rows: int
     sha256: str
+    ann: AnnFile | None = None  # what makes searching it quicker
 
 
 @dataclass(frozen=True, slots=True)

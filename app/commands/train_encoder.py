@@ -1,4 +1,4 @@
-"""train spider, questions, import: encoders for the dense half of the search."""
+"""train spider, questions, import, static: encoders for the dense half of the search."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +50,7 @@ def register(group: typer.Typer) -> None:
     group.command("spider")(spider)
     group.command("questions")(questions)
     group.command("import")(import_encoder)
+    group.command("static")(static)
 
 
 def spider(  # noqa: PLR0913 - one argument for each option
@@ -130,6 +131,24 @@ def import_encoder(
 
     other = find_folder(questions) if questions else None
     import_checkpoint(find_folder(checkpoint), out, other)
+    say(f"{out}: an encoder; 'index build SOURCE --out DIR --encoder {out}' uses it")
+
+
+def static(
+    out: Out,
+    start: StartName = None,
+    dimension: Annotated[int, typer.Option(min=2, help="Numbers of a vector.")] = 256,
+) -> None:
+    """Make a static encoder, which reads thousands of passages a second and finds less.
+
+    One vector for each token, taken from another encoder; OUT is then what --encoder takes.
+    """
+    from app.console import say
+    from retrieval.encoders.encoder import find_folder
+    from retrieval.training.static_encoder import make_static
+
+    with _hearing() as hear:
+        make_static(find_folder(start), out, lambda *of: hear("tokens", *of), dimension)
     say(f"{out}: an encoder; 'index build SOURCE --out DIR --encoder {out}' uses it")
 
 

@@ -20,7 +20,7 @@ class EncoderFolder:
     weight_hash: str
     dimension: int
     pooling: str
-    max_tokens: int  # besides the special ones
+    max_tokens: int | None  # besides the special ones; None reads texts of any length
     normalized: bool
     title_separator: str
 
@@ -30,15 +30,17 @@ def read_encoder_folder(folder: Path) -> EncoderFolder:
 
     Raises RetrievalError for a folder that is no encoder, or is one in DPR's layout.
     """
-    modules = _modules(folder)
+    modules = module_folders(folder)
+    if "StaticEmbedding" in modules:
+        return _static(folder, modules)
     network = modules.get("Transformer", folder)
-    config = _json(network / "config.json")
+    config = read_json(network / "config.json")
     if "Transformer" not in modules and config.get("model_type") == "dpr":
         raise RetrievalError(
             f"{folder} is in DPR's layout: 'python -m app train import {folder} --out MODEL' makes"
             " an encoder of it"
         )
-    pooling = _json(modules.get("Pooling", folder) / "config.json", {})
+    pooling = read_json(modules.get("Pooling", folder) / "config.json", {})
     width = pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension")
     return EncoderFolder(
         _weight_hash(folder),
@@ -46,7 +48,7 @@ def read_encoder_folder(folder: Path) -> EncoderFolder:
         _pooling(pooling),
         _longest(network, config) - SPECIAL_TOKENS,
         "Normalize" in modules,
-        str(_json(folder / NOTES, {}).get("title_separator", "\n")),
+        str(read_json(folder / NOTES, {}).get("title_separator", "\n")),
     )
 
 
@@ -55,23 +57,38 @@ def notes(title_separator: str) -> str:
     return json.dumps({"format": 1, "title_separator": title_separator}) + "\n"
 
 
-def _modules(folder: Path) -> dict[str, Path]:
+def _static(folder: Path, modules: Mapping[str, Path]) -> EncoderFolder:
+    """One vector a token, in a single matrix."""
+    from safetensors import safe_open
+
+    path = modules["StaticEmbedding"] / "model.safetensors"
+    if not path.is_file():
+        raise RetrievalError(f"{path} is missing: not a sentence-transformers folder")
+    with safe_open(path, framework="numpy") as tensors:
+        shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    width = next(shape[1] for shape in shapes if len(shape) == 2)
+    separator = str(read_json(folder / NOTES, {}).get("title_separator", "\n"))
+    unit = "Normalize" in modules
+    return EncoderFolder(_weight_hash(folder), width, "mean of tokens", None, unit, separator)
+
+
+def module_folders(folder: Path) -> dict[str, Path]:
     """The folder of each module that passages go through, by its class."""
     found = {
-        str(m["type"]).rsplit(".", 1)[-1]: m["path"] for m in _json(folder / "modules.json", [])
+        str(m["type"]).rsplit(".", 1)[-1]: m["path"] for m in read_json(folder / "modules.json", [])
     }
     if "Router" in found:  # one network for questions, another for passages
         router = folder / found.pop("Router")
-        route = _json(router / "router_config.json")["structure"]["document"]
+        route = read_json(router / "router_config.json")["structure"]["document"]
         found |= {name.rsplit("_", 1)[-1]: router / name for name in route}
     return {name: folder / path for name, path in found.items()}
 
 
 def _longest(network: Path, config: Mapping[str, Any]) -> int:
     """How many tokens are read, by the same rules as sentence-transformers."""
-    given = _json(network / "sentence_bert_config.json", {}).get("max_seq_length")
+    given = read_json(network / "sentence_bert_config.json", {}).get("max_seq_length")
     positions = int(config.get("max_position_embeddings", 512))
-    tokenizer = _json(network / "tokenizer_config.json", {}).get("model_max_length")
+    tokenizer = read_json(network / "tokenizer_config.json", {}).get("model_max_length")
     return int(given or min(positions, int(tokenizer or positions)))
 
 
@@ -98,7 +115,8 @@ def _weight_hash(folder: Path) -> str:
     )
 
 
-def _json(path: Path, missing: Any = None) -> Any:
+def read_json(path: Path, missing: Any = None) -> Any:
+    """What a JSON file holds, or `missing`; raises RetrievalError if that is None."""
     if not path.is_file():
         if missing is None:
             raise RetrievalError(f"{path} is missing: not a sentence-transformers folder")

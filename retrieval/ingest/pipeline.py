@@ -7,7 +7,6 @@ over the same sources passes over those that are committed.
 import hashlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ T = TypeVar("T")
 
 ENCODED_BATCH = 1_000  # passages between two commits: about a minute of encoding on a laptop
 PLAIN_BATCH = 20_000
+QUICK = 20.0  # seconds: after a commit as quick as that, the next one may be twice as large
 PARSERS = max(1, (os.cpu_count() or 2) // 2)
 
 
@@ -50,7 +50,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What became of the sources; `passages` counts the index as it is afterwards."""
+    """What became of the sources; `passages` counts the index as it is afterwards.
+
+    `seconds` are by stage: parse, chunk, store (SQLite), lucene, encode, vectors (their files), and
+    the total.
+    """
 
     passages: int
     ready: list[str]
@@ -102,7 +106,6 @@ class _Ingest:
         self._total = 0
         self._ready: list[str] = []
         self._failed: list[Failure] = []
-        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def run(self, sources: Sequence[Source]) -> BuildReport:
         files = [source for source in sources if isinstance(source, FileSource)]
@@ -113,12 +116,12 @@ class _Ingest:
         for corpus in corpora:
             self._add_corpus(corpus)
         self._commit()
-        self._seconds["total"] = time.perf_counter() - started
+        seconds = {**self._writer.clock.seconds, "total": time.perf_counter() - started}
         return BuildReport(
             self._writer.passages(),
             self._ready,
             self._failed,
-            {stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+            {stage: round(value, 3) for stage, value in seconds.items()},
         )
 
     def _add_files(self, files: Sequence[FileSource]) -> None:
@@ -168,16 +171,15 @@ class _Ingest:
             self._add(entry.id, entry.id, extracted, whole=True)
 
     def _add(self, document_id: str, name: str, extracted: Extracted, *, whole: bool) -> None:
-        started = time.perf_counter()
         self._waiting += self._writer.add(document_id, name, extracted, whole=whole)
-        self._seconds["index"] += time.perf_counter() - started
         if self._waiting >= self._batch:
             self._commit()
 
     def _commit(self) -> None:
         started = time.perf_counter()
         self._writer.commit(self._encoding)
-        self._seconds["encode"] += time.perf_counter() - started
+        if time.perf_counter() - started < QUICK:
+            self._batch = min(2 * self._batch, PLAIN_BATCH)
         self._encoded += self._waiting
         self._waiting = 0
 
@@ -204,13 +206,10 @@ class _Ingest:
     def _timed(self, stage: str, items: Iterator[T]) -> Iterator[T]:
         """`items`, with the time spent waiting for them counted under `stage`."""
         while True:
-            started = time.perf_counter()
-            try:
-                item = next(items)
-            except StopIteration:
+            with self._writer.clock.running(stage):
+                item = next(items, None)
+            if item is None:
                 return
-            finally:
-                self._seconds[stage] += time.perf_counter() - started
             yield item
 
 

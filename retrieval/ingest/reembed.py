@@ -16,6 +16,7 @@ from retrieval.encoders.encoder import Encoder
 from retrieval.ingest.writer import DENSE, LUCENE, Progress, disk_errors
 from retrieval.lexical.bm25_writer import Bm25Writer
 from retrieval.records import EncoderInfo, Segment, titled
+from retrieval.storage.ann import Kind, update_ann, wanted
 from retrieval.storage.durable import write_file
 from retrieval.storage.lock import WriterLock
 from retrieval.storage.manifest import write_manifest
@@ -67,8 +68,18 @@ def reembed(path: Path, encoder: Encoder | None, progress: Progress | None = Non
             _tidy(path, store.segments())  # of a run that was killed after its commit
             return store.generation
         segments = _encode_all(path, store, encoder, progress) if encoder else ()
-        truncated = _truncated(store, encoder) if encoder else {}
-        return _commit(path, store, info, segments, truncated)
+        store.set_encoder(info, _truncated(store, encoder) if encoder else {})
+        return _commit(path, store, segments)
+
+
+def change_ann(path: Path, kind: Kind | None) -> int:
+    """Search an index's vectors by this kind of FAISS file from now on; returns the generation.
+
+    With None, size and memory choose. Raises RetrievalError as a writer would.
+    """
+    with _locked(path) as store, disk_errors(path):
+        store.set_ann_kind(kind)
+        return _commit(path, store, store.segments())
 
 
 @contextmanager
@@ -100,7 +111,7 @@ def _encode_all(
     done = sum(segment.rows for segment in state.segments)
     while piece := store.placed_after(state.row, PIECE):
         rows = np.array([passage.row for passage in piece], np.int64)
-        vectors = encoder.encode_passages([(passage.title, passage.text) for passage in piece])
+        vectors = encoder.encode_corpus([(passage.title, passage.text) for passage in piece])
         segments = update_segments(path / DENSE, state.segments, (rows, vectors), NOBODY)
         state = replace(state, row=piece[-1].row, segments=tuple(segments))
         state.save(path)
@@ -116,25 +127,20 @@ def _truncated(store: Store, encoder: Encoder) -> dict[str, int]:
     row = 0
     while piece := store.placed_after(row, PIECE):
         texts = [titled(p.title, p.text, encoder.title_separator) for p in piece]
-        for passage, tokens in zip(piece, encoder.count_tokens(texts), strict=True):
-            if tokens > encoder.max_tokens:
+        for passage, whole in zip(piece, encoder.reads_whole(texts), strict=True):
+            if not whole:
                 found[passage.document_id] = found.get(passage.document_id, 0) + 1
         row = piece[-1].row
     return found
 
 
-def _commit(
-    path: Path,
-    store: Store,
-    encoder: EncoderInfo | None,
-    segments: tuple[Segment, ...],
-    truncated: dict[str, int],
-) -> int:
-    """Make the new vectors the index's, in a writer's order: Lucene, then SQLite, which decides."""
+def _commit(path: Path, store: Store, vectors: Sequence[Segment]) -> int:
+    """Make these vectors the index's, in a writer's order: Lucene, then SQLite, which decides."""
     generation = store.generation + 1
+    dimension = store.encoder.dimension if store.encoder else 0
+    segments = update_ann(path / DENSE, vectors, wanted(store.ann_kind, vectors, dimension))
     bm25 = Bm25Writer(path / LUCENE, store.generation)
     try:
-        store.set_encoder(encoder, truncated)
         store.set_segments(segments)
         bm25.commit(generation)
         store.commit(generation)  # from here on the new generation is the index

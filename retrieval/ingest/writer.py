@@ -14,9 +14,11 @@ from types import TracebackType
 import numpy as np
 
 from retrieval.encoders.encoder import Encoder
+from retrieval.ingest.stopwatch import Stopwatch
 from retrieval.lexical.bm25_writer import Bm25Writer, Entry
 from retrieval.passages import split_passages
 from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
+from retrieval.storage.ann import update_ann, wanted
 from retrieval.storage.lock import WriterLock
 from retrieval.storage.manifest import write_manifest
 from retrieval.storage.segments import Rows, Vectors, delete_unused, update_segments
@@ -42,6 +44,7 @@ class IndexWriter:
         self._encoder = encoder
         self._removed: list[int] = []
         self._changed = self._failed = False
+        self.clock = Stopwatch()
         with ExitStack() as undo, disk_errors(path):
             self._lock = WriterLock(path)
             undo.callback(self._lock.release)
@@ -90,15 +93,18 @@ class IndexWriter:
         With `whole` the document is one passage and its id the passage's; otherwise passage n, from
         0, has the id `document_id#n`.
         """
-        passages = self._passages(document_id, extracted, whole)
-        truncated = self._too_long(extracted, passages) if whole else 0
+        with self.clock.running("chunk"):
+            passages = self._passages(document_id, extracted, whole)
+            truncated = self._too_long(extracted, passages) if whole else 0
         with self._change():
             self._remove(document_id)
-            self._store.add(document_id, name, extracted, passages, truncated)
-            self._bm25.add(
-                Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
-                for p in passages
-            )
+            with self.clock.running("store"):
+                self._store.add(document_id, name, extracted, passages, truncated)
+            with self.clock.running("lucene"):
+                self._bm25.add(
+                    Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
+                    for p in passages
+                )
         return len(passages)
 
     def remove(self, document_id: str) -> None:
@@ -122,13 +128,19 @@ class IndexWriter:
         with self._change():
             if self._encoder:
                 removed = np.array(self._removed, np.int64)
-                added = self._encoded(self._encoder, progress)
-                dense = update_segments(self.path / DENSE, self._store.segments(), added, removed)
-                self._store.set_segments(dense)
-            self._bm25.commit(self.generation + 1)
-            self._store.commit(self.generation + 1)  # from here on the new generation is the index
-            self.generation += 1
-            write_manifest(self.path, self._store)
+                with self.clock.running("encode"):
+                    added = self._encoded(self._encoder, progress)
+                with self.clock.running("vectors"):
+                    folder, old = self.path / DENSE, self._store.segments()
+                    dense = update_segments(folder, old, added, removed)
+                    kind = wanted(self._store.ann_kind, dense, self._encoder.dimension)
+                    self._store.set_segments(update_ann(folder, dense, kind))
+            with self.clock.running("lucene"):
+                self._bm25.commit(self.generation + 1)
+            with self.clock.running("store"):
+                self._store.commit(self.generation + 1)  # from here on this generation is the index
+                self.generation += 1
+                write_manifest(self.path, self._store)
             self._bm25.forget_previous()
             self._delete_unused_vectors()
         self._committed_row = self._store.last_row()
@@ -182,12 +194,11 @@ class IndexWriter:
     def _spans(self, extracted: Extracted) -> list[Span]:
         """The document's passages, short enough to be encoded with the title before them."""
         text, pages, words = extracted.text, extracted.page_starts, self.chunker.words
-        if not self._encoder:
+        if self._encoder is None or self._encoder.max_tokens is None:
             return split_passages(text, pages, words=words)
-        count = self._encoder.count_tokens
+        count, longest = self._encoder.count_tokens, self._encoder.max_tokens
         title = titled(extracted.title, "", self._encoder.title_separator)
-        room = self._encoder.max_tokens - count([title])[0]
-        room = max(room, self._encoder.max_tokens // 2)
+        room = max(longest - count([title])[0], longest // 2)
         return split_passages(text, pages, words=words, max_tokens=room, count_tokens=count)
 
     def _too_long(self, extracted: Extracted, passages: list[NewPassage]) -> int:
@@ -196,12 +207,11 @@ class IndexWriter:
             return 0
         title, between = extracted.title, self._encoder.title_separator
         texts = [titled(title, extracted.text[p.start : p.end], between) for p in passages]
-        limit = self._encoder.max_tokens
-        return sum(tokens > limit for tokens in self._encoder.count_tokens(texts))
+        return self._encoder.reads_whole(texts).count(False)
 
     def _encoded(self, encoder: Encoder, progress: Progress | None) -> tuple[Rows, Vectors]:
         new = list(self._store.rows_after(self._committed_row))
-        vectors = encoder.encode_passages([(row.title, row.text) for row in new], progress)
+        vectors = encoder.encode_corpus([(row.title, row.text) for row in new], progress)
         return np.array([row.row for row in new], np.int64), vectors
 
     def _delete_unused_vectors(self) -> None:

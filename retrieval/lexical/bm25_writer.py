@@ -24,6 +24,7 @@ from retrieval.records import titled
 from retrieval.types import IndexDamaged
 
 RAM_BUFFER_MB = 64.0
+HANDED_OVER = 256  # passages: to change threads for each takes a good part of indexing it
 SEGMENT_MB = 64.0  # about 300,000 passages; a removal rewrites whole segments, so they are bounded
 
 
@@ -56,18 +57,20 @@ class Bm25Writer:
         self._writer = java("org.apache.lucene.index.IndexWriter")(self._directory, config)
         self._document = _ReusedDocument()
         self._deleted = False
+        self._waiting: list[Entry] = []
         if generation is None:
             self._commit_first()
 
-    @on_java_thread
     def add(self, entries: Iterable[Entry]) -> None:
-        """Add passages whose ids are not in the index yet."""
-        for entry in entries:
-            self._writer.addDocument(self._document.filled(entry))
+        """Add passages whose ids are not in the index yet; Lucene gets many at a time."""
+        self._waiting += entries
+        if len(self._waiting) >= HANDED_OVER:
+            self._hand_over()
 
     @on_java_thread
     def remove(self, document_id: str) -> None:
         """Delete every passage of a document; the next commit purges its words from disk."""
+        self._hand_over()
         term = java("org.apache.lucene.index.Term")(DOCUMENT, document_id)
         self._writer.deleteDocuments(java("org.apache.lucene.search.TermQuery")(term))
         self._deleted = True
@@ -75,6 +78,7 @@ class Bm25Writer:
     @on_java_thread
     def commit(self, generation: int) -> None:
         """Make all changes durable as `generation`, beside the previous commit."""
+        self._hand_over()
         if self._deleted:
             self._writer.forceMergeDeletes()
             self._deleted = False
@@ -96,6 +100,12 @@ class Bm25Writer:
         """Close the files, dropping what was not committed."""
         self._writer.close()
         self._directory.close()
+
+    @on_java_thread
+    def _hand_over(self) -> None:
+        for entry in self._waiting:
+            self._writer.addDocument(self._document.filled(entry))
+        self._waiting.clear()
 
     def _commit_first(self) -> None:
         try:

@@ -5,9 +5,11 @@ numbers ascend over the segments too, and none is ever used for another passage.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,21 +65,36 @@ def mergeable(sizes: Sequence[int], added: int) -> int:
 
 
 def read_segment(folder: Path, segment: Segment) -> tuple[Rows, Vectors]:
-    """Rows and vectors of a segment; raises IndexDamaged if the file is not what was written."""
-    from safetensors.numpy import load_file
+    """Rows and vectors of a segment, mapped from its file, so that what is not used is not read.
 
+    Raises IndexDamaged if the file is not what was written, or FileNotFoundError.
+    """
     path = folder / segment.name
     with _damage(path):
-        tensors = load_file(path)
-        rows, vectors = tensors["rows"], tensors["vectors"]
+        rows, vectors = _mapped(path)
     if len(rows) != segment.rows or len(vectors) != segment.rows:
         raise IndexDamaged(f"{path} holds {len(rows)} rows, not {segment.rows}; build again")
     return rows, vectors
 
 
+def _mapped(path: Path) -> tuple[Rows, Vectors]:
+    """A safetensors file: the length of its header, the header in JSON, and the numbers."""
+    whole = np.asarray(np.memmap(path, np.uint8, "r"))
+    length = int(whole[:8].view("<u8")[0])
+    header = json.loads(whole[8 : 8 + length].tobytes())
+    numbers = whole[8 + length :]
+
+    def tensor(name: str, dtype: str) -> Any:
+        begin, end = header[name]["data_offsets"]
+        return numbers[begin:end].view(dtype).reshape(header[name]["shape"])
+
+    return tensor("rows", "<i8"), tensor("vectors", "<f4")
+
+
 def delete_unused(folder: Path, segments: Sequence[Segment]) -> None:
     """Delete every file of `folder` that is none of `segments`."""
     used = {segment.name for segment in segments}
+    used |= {segment.ann.name for segment in segments if segment.ann}
     for path in folder.iterdir():
         if path.name not in used:
             path.unlink()

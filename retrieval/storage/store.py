@@ -9,12 +9,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from retrieval.records import (
+    AnnFile,
     Chunker,
     Committed,
     EncoderInfo,
@@ -210,7 +211,22 @@ class Store:
     def segments(self) -> list[Segment]:
         """The dense segments, in order."""
         found = self._rows("SELECT name, rows, sha256 FROM segments ORDER BY ordinal")
-        return [Segment(*row) for row in found]
+        files = self._meta("ann", {})
+        return [
+            Segment(name, rows, sha256, AnnFile(**files[name]) if name in files else None)
+            for name, rows, sha256 in found
+        ]
+
+    @property
+    def ann_kind(self) -> str | None:
+        """The kind of FAISS files asked for; None where size and memory choose it."""
+        kind: str | None = self._meta("ann_kind")
+        return kind
+
+    def set_ann_kind(self, kind: str | None) -> None:
+        """Ask for a kind of FAISS files."""
+        with self._lock:
+            self._set_meta("ann_kind", kind)
 
     def add(
         self,
@@ -275,7 +291,7 @@ class Store:
                 [(count, id) for id, count in truncated.items()],
             )
 
-    def set_segments(self, segments: Iterable[Segment]) -> None:
+    def set_segments(self, segments: Sequence[Segment]) -> None:
         """Replace the list of dense segments."""
         with self._lock:
             self._connection.execute("DELETE FROM segments")
@@ -283,6 +299,7 @@ class Store:
                 "INSERT INTO segments VALUES (?, ?, ?, ?)",
                 [(i, s.name, s.rows, s.sha256) for i, s in enumerate(segments)],
             )
+            self._set_meta("ann", {s.name: asdict(s.ann) for s in segments if s.ann})
 
     def problems(self) -> list[str]:
         """What SQLite's own check and the table's counts say is wrong."""
@@ -317,9 +334,9 @@ class Store:
         if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
             raise NotAnIndex(f"{folder / FILE} is another program's: {folder} holds no index")
 
-    def _meta(self, key: str) -> Any:
+    def _meta(self, key: str, missing: Any = None) -> Any:
         found = self._rows("SELECT value FROM meta WHERE key = ?", key)
-        return json.loads(found[0][0])
+        return json.loads(found[0][0]) if found else missing
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from retrieval.ingest.writer import DENSE, LUCENE
 from retrieval.lexical.bm25 import Bm25Searcher
+from retrieval.storage.ann import ann_problem
 from retrieval.storage.segments import read_segment, segment_problem
 from retrieval.storage.store import FILE, Store
 from retrieval.types import IndexDamaged
@@ -48,6 +49,7 @@ def _lucene(folder: Path, store: Store) -> list[str]:
 def _dense(folder: Path, store: Store) -> list[str]:
     segments = store.segments()
     problems = [p for segment in segments if (p := segment_problem(folder, segment))]
+    problems += [p for s in segments if s.ann and (p := ann_problem(folder, s.ann))]
     if problems:
         return problems
     parts = [read_segment(folder, segment)[0] for segment in segments]

@@ -135,7 +135,7 @@ def test_nothing_remains_of_a_removed_document(copy, encoder):
         text = f"A {WORD} is a weevil. " * 3 + TEXTS["press"]
         writer.add("weevil", f"{WORD}.txt", extracted(text, WORD))
         writer.commit()
-    (vector,) = encoder.encode_passages([(WORD, text)])
+    (vector,) = encoder.encode_corpus([(WORD, text)])
     # Lucene may compress terms; its own statistics are asked below.
     assert {path.name for path in holding(copy, WORD.encode())} >= {"passages.db"}
     assert holding(copy, vector.tobytes())
@@ -325,6 +325,7 @@ def test_verify_finds_what_was_damaged(copy):
     ids=["no numbers", "wrong dimension"],
 )
 def test_vectors_that_cannot_be_are_not_stored(copy, encoder, monkeypatch, vectors):
+    monkeypatch.setattr(encoder, "in_int8", lambda: False)
     monkeypatch.setattr(encoder._loaded(), "encode_document", lambda *_, **__: vectors)
     with IndexWriter(copy, encoder) as writer:
         writer.add("cat", "cat.txt", extracted("The miller's cat."))

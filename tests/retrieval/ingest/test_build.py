@@ -52,7 +52,7 @@ def test_files_become_documents(docs, tmp_path):
     )
     assert [os.path.basename(failure.path) for failure in report.failed] == ["empty.txt"]
     assert report.passages == len(TEXTS)
-    assert set(report.seconds) >= {"parse", "index", "encode", "total"}
+    assert set(report.seconds) >= {"parse", "chunk", "store", "lucene", "total"}
     assert verify_index(tmp_path / "out") == []
     assert not (tmp_path / ".out.building").exists()
 
