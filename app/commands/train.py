@@ -129,6 +129,13 @@ def reader(
     splits: Annotated[
         Path, typer.Option(help="Which articles may be trained on (a checkout has it).")
     ] = SPLITS,
+    average: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="READER",
+            help="Take the mean of trained readers instead of training; once for each reader.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -139,7 +146,7 @@ def reader(
     """
     from app.console import print_json, print_text, progress
     from app.reader import BUNDLED
-    from app.training import reader_training
+    from app.training import reader_average, reader_training
     from app.training.lm_training import use_threads
     from retrieval.encoders.encoder import load_encoder
 
@@ -150,16 +157,18 @@ def reader(
     if questions is not None:
         chosen = reader_training.for_own_questions(chosen, questions)
     sources = reader_training.read_reader_data(chosen, data or Path(), splits)
+    encoder = load_encoder().folder
     with progress() as bar:
         task = bar.add_task("training", total=None)
-        scores = reader_training.run(
-            chosen,
-            sources,
-            load_encoder().folder,
-            out,
-            lambda step, steps, loss: bar.update(task, completed=step, total=steps),
-            start=None if questions is None else BUNDLED,
-        )
+
+        def report(step: int, steps: int, loss: float) -> None:
+            bar.update(task, completed=step, total=steps)
+
+        if average:
+            scores = reader_average.average(average, sources, encoder, out)
+        else:
+            start = None if questions is None else BUNDLED
+            scores = reader_training.run(chosen, sources, encoder, out, report, start)
     if as_json:
         print_json(scores.to_dict())
     else:

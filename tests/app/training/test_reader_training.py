@@ -1,13 +1,16 @@
 """The reader's recipe and data: what is read, cut, held out; the command on a tiny file."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from app.cli import build
 from app.commands.train import READER_RECIPE
+from app.reader import BUNDLED
 from app.training import reader_training
 from app.training.lm_data import TrainingDataError
 from app.training.lm_recipe import QuestionFile
@@ -121,3 +124,28 @@ def test_the_command_trains_further_on_a_file_of_ones_own(tmp_path):
     assert "too few questions" in str(refused.exception)
     neither = CliRunner().invoke(build(), ["train", "reader", "--out", str(out)])
     assert neither.exit_code != 0
+
+
+def test_the_mean_of_readers_is_calibrated_and_says_of_what_it_is(tmp_path):
+    names = ["Anna", "Otto", "Ines", "Karl"]
+    paragraphs = [f"The weir number {n} was built by X{n} and {names[n % 4]}." for n in range(20)]
+    own = question_file(tmp_path / "own.json", {"Weirs": paragraphs})
+    readers = [BUNDLED, shifted(BUNDLED, tmp_path / "other", by=0.25), BUNDLED]
+    chosen = [part for folder in readers for part in ("--average", str(folder))]
+    out = tmp_path / "mean"
+    command = ["train", "reader", "--questions", str(own), "--out", str(out), *chosen]
+    ran = CliRunner().invoke(build(), command)
+    assert ran.exit_code == 0, ran.output
+    ours, theirs = (load_file(folder / "reader.safetensors") for folder in (out, BUNDLED))
+    assert (ours["head.bias"] - theirs["head.bias"]).tolist() == pytest.approx([1 / 12] * 2, 0.05)
+    assert len(json.loads((out / "reader.json").read_text())["mean_of"]) == 3
+    one = CliRunner().invoke(build(), command[:-4])
+    assert "two readers at least" in str(one.exception)
+
+
+def shifted(reader: Path, out: Path, *, by: float) -> Path:
+    """A copy of a reader whose head is moved."""
+    shutil.copytree(reader, out)
+    tensors = load_file(out / "reader.safetensors")
+    save_file({**tensors, "head.bias": tensors["head.bias"] + by}, out / "reader.safetensors")
+    return out
