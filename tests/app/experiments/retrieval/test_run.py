@@ -152,7 +152,7 @@ def test_runs_are_compared_question_by_question(beir, dpr, tmp_path):
     made(request(beir, search=one, index=tmp_path / "three" / "index"), tmp_path / "one")
     report = make_report(read_runs([tmp_path / "three", tmp_path / "one"]), "Success@1")
     shown = as_text(report)
-    assert shown.splitlines()[0] == "| run | index.path | k | Success@1 | ms |"
+    assert shown.splitlines()[0] == "| run | corpus.path | k | index.path | Success@1 | ms |"
     assert "one is 0.00 points above three" in shown
     assert [picture.name for picture in report.parts[0].pictures] == ["recall"]
     made(request(dpr, index=tmp_path / "three" / "index"), tmp_path / "dpr")
