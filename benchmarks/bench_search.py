@@ -107,7 +107,9 @@ def search(path: Path, model: str, questions: Sequence[str]) -> Searched:
     store.close()
     return Searched(
         "+".join(sorted({file.kind for file in files})) or "flat",
-        *times,
+        times[0],
+        times[1],
+        times[2],
         together,
         recall(path, encoder.encode_queries(questions)),
         sum((path / DENSE / file.name).stat().st_size for file in files) / 1e6,

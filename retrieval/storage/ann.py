@@ -63,8 +63,9 @@ def open_ann(folder: Path, ann: AnnFile) -> Any:
         raise IndexDamaged(f"{problem}; build the index again")
     if ann.kind != Kind.IVF:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-    faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0  # else 32 threads a query
+    index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    lists: Any = faiss.downcast_InvertedLists(index.invlists)
+    lists.prefetch_nthread = 0  # else 32 threads a query
     return index
 
 
@@ -100,7 +101,7 @@ def _made(vectors: Vectors, kind: Kind) -> Any:
 
     lists = round(len(vectors) ** 0.5)
     factory = {Kind.SQ8: "SQ8", Kind.IVF: f"IVF{lists},SQ8", Kind.HNSW: f"HNSW{LINKS},SQ8"}
-    index = faiss.index_factory(vectors.shape[1], factory[kind], faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(vectors.shape[1], factory[kind], faiss.METRIC_INNER_PRODUCT)
     if kind is Kind.IVF:
         index.cp.max_points_per_centroid = TRAINED_ON
         index.nprobe = max(1, lists // PROBED)

@@ -51,7 +51,8 @@ def make_static(
         raise RetrievalError(f"{start}: its tokenizer does not put [CLS] and [SEP] around a text")
     words = _words(tokenizer)
     alone = _encoded(model, words, tokenizer, hear)
-    table = np.zeros((len(tokenizer), min(dimension, alone.shape[1])), np.float32)
+    size = max(tokenizer.get_vocab().values()) + 1
+    table = np.zeros((size, min(dimension, alone.shape[1])), np.float32)
     table[words] = weigh(principal(alone, table.shape[1]))
     static = StaticEmbedding(tokenizer, embedding_weights=table)
     made = SentenceTransformer(modules=[static, Normalize()], device="cpu")
@@ -86,12 +87,11 @@ def weigh(vectors: Table) -> Table:
 def _words(tokenizer: Any) -> list[int]:
     """The ids of tokens that stand for text, in the order of the vocabulary."""
     special = set(tokenizer.all_special_ids)
-    names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    return [
+    return sorted(
         id
-        for id, name in enumerate(names)
-        if name and id not in special and not name.startswith("[unused")
-    ]
+        for name, id in tokenizer.get_vocab().items()
+        if id not in special and not name.startswith("[unused")
+    )
 
 
 def _encoded(

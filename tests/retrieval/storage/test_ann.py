@@ -141,7 +141,10 @@ def test_an_index_changes_its_kind_and_stays_whole(tmp_path, small):
     for kind in (Kind.SQ8, Kind.IVF, Kind.HNSW, Kind.FLAT, Kind.SQ8):
         change_ann(path, kind)
         assert opened.refresh()
-        assert opened.search("bees in the valley", mode=Mode.DENSE) == hits
+        found = opened.search("bees in the valley", mode=Mode.DENSE)
+        assert {(h.passage_id, h.score) for h in found} <= {(h.passage_id, h.score) for h in hits}
+        if kind is not Kind.IVF:  # reads one of the few lists that so few vectors make
+            assert found == hits
         assert verify_index(path) == []
     with IndexWriter(path, encoder) as writer:  # keeps the kind that was asked for
         writer.remove("bees")
@@ -153,7 +156,8 @@ def test_an_index_changes_its_kind_and_stays_whole(tmp_path, small):
     assert verify_index(path) == []
     opened.refresh()
     found = opened.search("bees in the valley", mode=Mode.DENSE)
-    assert sorted(hit.passage_id for hit in found) == ["cat#0", "flood#0", "orchard#0", "press#0"]
+    left = {hit.passage_id.partition("#")[0] for hit in found}
+    assert left == {"cat", "flood", "orchard", "press"}
     change_ann(path, None)
     assert {s.ann for s in Store.open(path).segments()} == {None}
     opened.close()
