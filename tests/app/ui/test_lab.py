@@ -1,9 +1,15 @@
 """The Experiments tab over a real library: what is shown, refused, compared and deleted."""
 
+import io
+from zipfile import ZipFile
+
 import pytest
+from fastapi.testclient import TestClient
 
 from app.experiments.jobs.job import Job, Kind, Size, write_failure, write_job
 from app.library import Library, State
+from app.security import access_for
+from app.server import build_app
 from app.service import Service
 from app.settings import load_settings
 from app.ui import experiments
@@ -70,6 +76,25 @@ def test_finished_ones_are_compared_on_the_page(lab, library):
     many = [str(number) for number in range(99)]
     assert "at most 12" in lab.act({"action": "compare", "chosen": many}).notes
     assert lab.act({"action": "close-report"}).comparison == ""
+
+
+def test_a_finished_one_is_downloaded_behind_the_guard(library, service):
+    shelved(library, 1, run=qa_run)
+    shelved(library, 2)
+    app = build_app(service, access_for("127.0.0.1", secret="long password"))
+    stranger = TestClient(app, "http://127.0.0.1")
+    assert stranger.get("/experiments/1.zip").status_code == 401
+    bearer = {"Authorization": "Bearer long password"}
+    client = TestClient(app, "http://127.0.0.1", headers=bearer)
+    packed = client.get("/experiments/1.zip")
+    with ZipFile(io.BytesIO(packed.content)) as archive:
+        assert "experiment-1/predictions.jsonl" in archive.namelist()
+    report = client.get("/experiments/report.html?run=1")
+    assert report.headers["content-disposition"].startswith("attachment")
+    assert report.text.startswith("<!doctype html>")
+    assert client.get("/experiments/2.zip").status_code == 404
+    assert client.get("/experiments/99.zip").status_code == 404
+    assert client.get("/experiments/report.html").status_code == 400
 
 
 def test_what_cannot_be_done_is_said(lab, library, tmp_path):
