@@ -17,9 +17,9 @@ from retrieval.ingest.writer import DENSE, LUCENE, Progress, disk_errors
 from retrieval.lexical.bm25_writer import Bm25Writer
 from retrieval.records import EncoderInfo, Segment, titled
 from retrieval.storage.ann import Kind, update_ann, wanted
-from retrieval.storage.durable import write_file
+from retrieval.storage.durable import delete_unfinished, write_file
 from retrieval.storage.lock import WriterLock
-from retrieval.storage.manifest import write_manifest
+from retrieval.storage.manifest import renew_manifest, write_manifest
 from retrieval.storage.segments import delete_unused, update_segments
 from retrieval.storage.store import Store
 
@@ -89,6 +89,8 @@ def _locked(path: Path) -> Iterator[Store]:
     try:
         store = Store.open(path, writable=True)
         try:
+            delete_unfinished(path)
+            renew_manifest(path, store)
             yield store
         finally:
             store.close()

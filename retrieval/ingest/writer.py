@@ -19,8 +19,9 @@ from retrieval.lexical.bm25_writer import Bm25Writer, Entry
 from retrieval.passages import split_passages
 from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
 from retrieval.storage.ann import update_ann, wanted
+from retrieval.storage.durable import delete_unfinished
 from retrieval.storage.lock import WriterLock
-from retrieval.storage.manifest import write_manifest
+from retrieval.storage.manifest import renew_manifest, write_manifest
 from retrieval.storage.segments import Rows, Vectors, delete_unused, update_segments
 from retrieval.storage.store import FILE, Store
 from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
@@ -54,7 +55,7 @@ class IndexWriter:
             self.chunker = self._store.chunker
             self.generation = self._store.generation
             self._committed_row = self._store.last_row()
-            self._delete_unused_vectors()  # of a writer that was killed
+            self._clear_leftovers()
             self._opened = undo.pop_all()
 
     def __enter__(self) -> "IndexWriter":
@@ -213,6 +214,12 @@ class IndexWriter:
         new = list(self._store.rows_after(self._committed_row))
         vectors = encoder.encode_corpus([(row.title, row.text) for row in new], progress)
         return np.array([row.row for row in new], np.int64), vectors
+
+    def _clear_leftovers(self) -> None:
+        """What a writer that was killed has left or not done."""
+        delete_unfinished(self.path)
+        renew_manifest(self.path, self._store)
+        self._delete_unused_vectors()
 
     def _delete_unused_vectors(self) -> None:
         if (self.path / DENSE).is_dir():

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+UNFINISHED = ".new"
+
 
 def write_file(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: a temporary file beside it, synchronised, then renamed."""
-    unfinished = path.with_name(f".{path.name}.new")
+    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
     try:
         with open(unfinished, "wb") as file:
             file.write(content)
@@ -15,6 +17,12 @@ def write_file(path: Path, content: bytes) -> None:
         rename(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)  # a full disk gets back what half a file took
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Delete what `write_file` left in a folder when its process was killed."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        path.unlink()
 
 
 def rename(source: Path, target: Path) -> None:

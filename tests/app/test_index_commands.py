@@ -1,12 +1,16 @@
 """index and search from the command line: exit codes, one-line errors, JSON last on stdout."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from retrieval.storage.lock import WriterLock
 
 pytestmark = pytest.mark.java
 
@@ -69,8 +73,6 @@ def test_queries_become_a_run(index, tmp_path):
 
 
 def test_info_verify_and_remove(index, tmp_path):
-    import shutil
-
     copy = shutil.copytree(index, tmp_path / "copy")
     assert last_json(orbweaver("index", "info", copy, "--json"))["counts"]["documents"] == 2
     assert orbweaver("index", "verify", copy).returncode == 0
@@ -78,6 +80,31 @@ def test_info_verify_and_remove(index, tmp_path):
     assert last_json(orbweaver("index", "info", copy, "--json"))["counts"]["documents"] == 1
     gone = orbweaver("index", "remove", copy, "bees.txt")
     assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
+
+
+def test_sync_says_what_it_does_and_does_it(index, tmp_path):
+    copy, docs = shutil.copytree(index, tmp_path / "copy"), tmp_path / "docs"
+    shutil.copytree(index.with_name("docs"), docs)
+    (docs / "press.txt").write_text("The cider press was sold in 1960.")
+    (docs / "bees.txt").unlink()
+    (docs / "cat.txt").write_text("The miller's cat slept.")
+    (docs / "empty.txt").unlink()
+    planned = orbweaver("index", "sync", docs, "--index", copy, "--dry-run", "--json")
+    said = {"added": ["cat.txt"], "changed": ["press.txt"], "renamed": [], "removed": ["bees.txt"]}
+    rest = {"unchanged": 0, "failed": [], "passages": 2}
+    assert last_json(planned) == {"dry_run": True, **said, **rest}
+    assert "nothing is done yet" in planned.stderr
+    done = orbweaver("index", "sync", docs, "--index", copy, "--json")
+    assert last_json(done) == {"dry_run": False, **said, **rest}
+    assert "1 added, 1 changed, 0 renamed, 1 removed" in done.stderr
+
+
+def test_a_second_writer_is_told_of_the_first(index):
+    lock = WriterLock(index)
+    refused = orbweaver("index", "remove", index, "bees.txt")
+    lock.release()
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert f"being written to by process {os.getpid()}" in refused.stderr
 
 
 @pytest.mark.parametrize(
