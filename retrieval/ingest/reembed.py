@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from retrieval.encoders.encoder import Encoder
-from retrieval.ingest.writer import DENSE, LUCENE, Progress, disk_errors
+from retrieval.ingest.writer import DENSE, LUCENE, IndexWriter, Progress, disk_errors
 from retrieval.lexical.bm25_writer import Bm25Writer
 from retrieval.records import EncoderInfo, Segment, titled
 from retrieval.storage.ann import Kind, update_ann, wanted
 from retrieval.storage.durable import delete_unfinished, write_file
 from retrieval.storage.lock import WriterLock
-from retrieval.storage.manifest import renew_manifest, write_manifest
+from retrieval.storage.manifest import write_manifest
 from retrieval.storage.segments import delete_unused, update_segments
 from retrieval.storage.store import Store
 
@@ -64,12 +64,13 @@ def reembed(path: Path, encoder: Encoder | None, progress: Progress | None = Non
     """
     with _locked(path) as store, disk_errors(path):
         info = encoder.info if encoder else None
-        if _same(store.encoder, info):
-            _tidy(path, store.segments())  # of a run that was killed after its commit
-            return store.generation
-        segments = _encode_all(path, store, encoder, progress) if encoder else ()
-        store.set_encoder(info, _truncated(store, encoder) if encoder else {})
-        return _commit(path, store, segments)
+        if not _same(store.encoder, info):
+            segments = _encode_all(path, store, encoder, progress) if encoder else ()
+            store.set_encoder(info, _truncated(store, encoder) if encoder else {})
+            return _commit(path, store, segments)
+        (path / STATE).unlink(missing_ok=True)
+    with IndexWriter(path, encoder) as writer:  # clears what a run killed after its commit left
+        return writer.generation
 
 
 def change_ann(path: Path, kind: Kind | None) -> int:
@@ -90,7 +91,6 @@ def _locked(path: Path) -> Iterator[Store]:
         store = Store.open(path, writable=True)
         try:
             delete_unfinished(path)
-            renew_manifest(path, store)
             yield store
         finally:
             store.close()
@@ -146,16 +146,11 @@ def _commit(path: Path, store: Store, vectors: Sequence[Segment]) -> int:
         store.set_segments(segments)
         bm25.commit(generation)
         store.commit(generation)  # from here on the new generation is the index
-        write_manifest(path, store)
         bm25.forget_previous()
-        _tidy(path, segments)
+        (path / STATE).unlink(missing_ok=True)
+        if (path / DENSE).is_dir():
+            delete_unused(path / DENSE, segments)
+        write_manifest(path, store)
     finally:
         bm25.close()
     return generation
-
-
-def _tidy(path: Path, segments: Sequence[Segment]) -> None:
-    """Delete the list of vectors made so far, and every vector that is not in `segments`."""
-    (path / STATE).unlink(missing_ok=True)
-    if (path / DENSE).is_dir():
-        delete_unused(path / DENSE, segments)

@@ -15,6 +15,7 @@ from retrieval.ingest.pipeline import Failure, Progress, add_sources, file_diges
 from retrieval.ingest.sources import CorpusSource, FileSource, find_sources
 from retrieval.ingest.writer import IndexWriter
 from retrieval.records import clean
+from retrieval.storage.manifest import is_current
 from retrieval.storage.store import Store
 from retrieval.types import RetrievalError
 
@@ -45,6 +46,7 @@ class SyncPlan:
     removed: Mapping[str, str]  # names by document id
     unchanged: int
     unread: Mapping[str, Failure]  # by name, files that cannot be opened: their documents stay
+    settled: bool = True  # False where a killed writer has left something to clear
 
     @property
     def empty(self) -> bool:
@@ -80,7 +82,7 @@ def sync_folder(
     stays too. Raises RetrievalError as `plan_sync` does, and as a writer would.
     """
     plan = plan_sync(path, folder, progress)
-    if plan.empty:
+    if plan.empty and plan.settled:
         return report_of(path, plan)
     _drop_and_rename(path, plan, encoder)
     again = [replace(r.file, replaces=(r.document_id,)) for r in plan.renamed if not r.keeps_title]
@@ -92,6 +94,7 @@ def sync_folder(
 
 
 def _drop_and_rename(path: Path, plan: SyncPlan, encoder: Encoder | None) -> None:
+    """One commit; opening the writer clears what a killed one has left."""
     with IndexWriter(path, encoder) as writer:
         for document_id in plan.removed:
             writer.remove(document_id)
@@ -109,6 +112,7 @@ def plan_sync(path: Path, folder: Path, progress: Progress) -> SyncPlan:
     """
     store = Store.open(path)
     stored = {id: name for id, name in store.names().items() if HASH.fullmatch(id)}
+    settled = is_current(path, store)
     store.close()
     files = _files(folder, path)
     if stored and not files:
@@ -125,7 +129,7 @@ def plan_sync(path: Path, folder: Path, progress: Progress) -> SyncPlan:
             reason = error.strerror or str(error)
             unread[file.name] = Failure(clean(str(file.path)), reason)
         progress("hashing", number, len(files))
-    return compare(stored, found, unread)
+    return replace(compare(stored, found, unread), settled=settled)
 
 
 def compare(

@@ -21,7 +21,7 @@ from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
 from retrieval.storage.ann import update_ann, wanted
 from retrieval.storage.durable import delete_unfinished
 from retrieval.storage.lock import WriterLock
-from retrieval.storage.manifest import renew_manifest, write_manifest
+from retrieval.storage.manifest import is_current, write_manifest
 from retrieval.storage.segments import Rows, Vectors, delete_unused, update_segments
 from retrieval.storage.store import FILE, Store
 from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
@@ -141,9 +141,9 @@ class IndexWriter:
             with self.clock.running("store"):
                 self._store.commit(self.generation + 1)  # from here on this generation is the index
                 self.generation += 1
-                write_manifest(self.path, self._store)
             self._bm25.forget_previous()
             self._delete_unused_vectors()
+            write_manifest(self.path, self._store)
         self._committed_row = self._store.last_row()
         self._removed, self._changed = [], False
         return self.generation
@@ -218,8 +218,9 @@ class IndexWriter:
     def _clear_leftovers(self) -> None:
         """What a writer that was killed has left or not done."""
         delete_unfinished(self.path)
-        renew_manifest(self.path, self._store)
         self._delete_unused_vectors()
+        if not is_current(self.path, self._store):
+            write_manifest(self.path, self._store)
 
     def _delete_unused_vectors(self) -> None:
         if (self.path / DENSE).is_dir():

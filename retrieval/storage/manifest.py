@@ -1,7 +1,7 @@
 """manifest.json: what an index folder says of itself to people and other tools.
 
-`passages.db` decides; the manifest is written after each commit. A writer killed between the two
-leaves it one commit behind, until the next writer.
+`passages.db` decides; the manifest is written last, when nothing is left of the commit before. A
+writer killed between the two leaves it one commit behind, until the next writer.
 """
 
 import json
@@ -35,17 +35,11 @@ def write_manifest(folder: Path, store: Store) -> None:
     write_file(folder / FILE, content.encode())
 
 
-def renew_manifest(folder: Path, store: Store) -> None:
-    """Write the manifest where a killed writer has not; nothing to say before the first commit."""
+def is_current(folder: Path, store: Store) -> bool:
+    """Whether the last writer came to its end; there is no manifest before the first commit."""
     generation = store.generation
-    if generation and _written(folder / FILE) != generation:
-        write_manifest(folder, store)
-
-
-def _written(path: Path) -> int | None:
-    """The generation that a manifest speaks of; None where there is none to be read."""
     try:
-        found: int = json.loads(path.read_text("utf-8"))["generation"]
+        found = json.loads((folder / FILE).read_text("utf-8"))["generation"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found
+        return generation == 0
+    return bool(found == generation)

@@ -100,6 +100,8 @@ class Store:
         if not writable:
             store._connection.execute("PRAGMA query_only = ON")
         store._check_format(folder)
+        if writable and path.with_name(f"{FILE}-journal").exists():
+            store.commit(store.generation)  # ends the journal that a killed writer had only begun
         return store
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from tests.retrieval.killed import CONTEXT
 from tests.retrieval.random_encoders import tiny_encoder
 
 pytestmark = pytest.mark.java
-COMMITS, KEPT = 10, 3
+COMMITS, KEPT = 6, 3
 
 
 def holds(generation):

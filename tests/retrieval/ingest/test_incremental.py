@@ -50,7 +50,7 @@ def add_one(path):
 
 
 def test_adding_to_a_large_index_moves_no_more_than_to_a_small_one(tmp_path):
-    small, large = built(tmp_path / "small", 100), built(tmp_path / "large", 2_000)
+    small, large = built(tmp_path / "small", 100), built(tmp_path / "large", 3_000)
     for to_small, to_large in zip(
         moved(lambda: add_one(small)), moved(lambda: add_one(large)), strict=True
     ):
