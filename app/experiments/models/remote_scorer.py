@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from app.experiments.models.model import plain_ids
 from app.experiments.models.scorer import Floats, Row, batches
 from app.model_types import ModelError
 from app.remote_model import RemoteModel
@@ -40,8 +41,7 @@ class RemoteScorer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the beginnings and ends that the tokenizer would add."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
+        return plain_ids(self._tokenizer, text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids."""

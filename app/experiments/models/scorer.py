@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.experiments.models.model import Model
+
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
 BATCH_TOKENS = 16 * 1024  # 16 passages, each before a window of GPT-2's, in one batch
@@ -20,20 +22,8 @@ class Row:
     wanted: Ids
 
 
-class Scorer(Protocol):
+class Scorer(Model, Protocol):
     """A causal language model; text is encoded without the tokens that a tokenizer would add."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of its files; None where they are not here."""
-        ...
-
-    @property
-    def parameters(self) -> int | None:
-        """How many it has; None where it does not say."""
-        ...
 
     @property
     def context(self) -> int | None:

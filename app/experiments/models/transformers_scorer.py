@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.experiments.models.files import digest_of_model, size_of_model
+from app.experiments.models.model import plain_ids
 from app.experiments.models.scorer import Floats, Ids, Row, batches, padded
 from app.model_types import ModelError
 
@@ -52,8 +53,7 @@ class TransformersScorer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without the beginnings and ends that the tokenizer would add."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
+        return plain_ids(self._tokenizer, text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids."""
