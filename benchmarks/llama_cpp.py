@@ -90,8 +90,7 @@ def _run(command: list[Any]) -> None:
 
 def write_gguf(folder: Path, out: Path, has_words: bool = False) -> Path:
     """Our checkpoint folder as a float32 GGUF file; a server needs its words, a benchmark none."""
-    sys.path.insert(0, str(_source(cache()) / "gguf-py"))
-    gguf: Any = importlib.import_module("gguf")
+    gguf = _gguf()
     config = load_config(folder)
     writer = gguf.GGUFWriter(out, "jamba")
     _write_fields(writer, gguf, config)
@@ -110,6 +109,16 @@ def write_gguf(folder: Path, out: Path, has_words: bool = False) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return out
+
+
+def _gguf() -> Any:
+    """llama.cpp's own writer; its folder, which has a `tests` too, leaves the path again."""
+    folder = str(_source(cache()) / "gguf-py")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("gguf")
+    finally:
+        sys.path.remove(folder)
 
 
 def _write_fields(writer: Any, gguf: Any, config: JambaConfig) -> None:

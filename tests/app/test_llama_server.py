@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 import time
 from threading import Event
 
@@ -103,3 +104,8 @@ def test_a_cancelled_answer_stops(remote):
 def test_model_and_server_are_named(address, remote):
     assert remote.name.endswith("sample.gguf")
     assert remote.host == address.split("/")[2]
+
+
+def test_writing_a_gguf_file_leaves_the_import_path_alone(address):
+    """The archive's own `tests` folder would hide ours from every child process."""
+    assert not [entry for entry in sys.path if entry.endswith("gguf-py")]
