@@ -33,25 +33,25 @@ check: dev ## style, types, architecture
 	$(PYTEST) -q tests/test_architecture.py
 
 bench: dev ## every figure quoted in README.md and docs/; the last five need the data beside the checkout
-	$(PY) -m benchmarks.bench_sample
-	$(PY) -m benchmarks.bench_jamba --models 52M --peers transformers
-	test -d $(DATA) && $(PY) -m benchmarks.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
-	test -d $(DATA) && $(PY) -m benchmarks.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
-	test -d $(DATA) && $(PY) -m benchmarks.bench_reader $(DATA) --cache build/bench --drawn 300
-	test -d $(DATA) && $(PY) -m benchmarks.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
-	test -d $(DATA) && $(PY) -m benchmarks.bench_ralm $(DATA)/text/wikitext2.test.txt $(DATA)/text/wikitext2.valid.txt
+	$(PY) -m benchmarks.answers.bench_sample
+	$(PY) -m benchmarks.engine.bench_jamba --models 52M --peers transformers
+	test -d $(DATA) && $(PY) -m benchmarks.retrieval.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
+	test -d $(DATA) && $(PY) -m benchmarks.retrieval.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
+	test -d $(DATA) && $(PY) -m benchmarks.answers.bench_reader $(DATA) --cache build/bench --drawn 300
+	test -d $(DATA) && $(PY) -m benchmarks.answers.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
+	test -d $(DATA) && $(PY) -m benchmarks.experiments.bench_ralm $(DATA)/text/wikitext2.test.txt $(DATA)/text/wikitext2.valid.txt
 
 bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built once (ten minutes)
-	$(PY) -m benchmarks.bench_parity
-	$(PY) -m benchmarks.bench_jamba
-	$(PY) -m benchmarks.bench_long
-	$(PY) -m benchmarks.bench_cache
-	$(PY) -m benchmarks.bench_batch
-	$(PY) -m benchmarks.bench_policy
-	test -d $(DATA) && $(PY) -m benchmarks.bench_quantise $(DATA)/text/wikitext2.test.txt
+	$(PY) -m benchmarks.engine.bench_parity
+	$(PY) -m benchmarks.engine.bench_jamba
+	$(PY) -m benchmarks.engine.bench_long
+	$(PY) -m benchmarks.engine.bench_cache
+	$(PY) -m benchmarks.engine.bench_batch
+	$(PY) -m benchmarks.engine.bench_policy
+	test -d $(DATA) && $(PY) -m benchmarks.engine.bench_quantise $(DATA)/text/wikitext2.test.txt
 
 gpu-check: dev ## on a machine with a GPU: kernels, parity, speed, training; nine minutes at most
-	$(PY) -m benchmarks.gpu_check
+	$(PY) -m benchmarks.engine.gpu_check
 
 venv: $(VENV)/.runtime
 dev: $(VENV)/.dev

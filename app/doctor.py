@@ -127,7 +127,7 @@ def check_encoder(name: str | None) -> Check:
 
 def check_reader(folder: Path) -> Check:
     """Load the reader and have it find a word."""
-    from app.reader import open_reader
+    from app.answering.reader import open_reader
 
     text = "The river runs to the north."
     (span,) = open_reader(folder).read("Which way does the river run?", [text])
@@ -165,8 +165,8 @@ def check_home(home: Path) -> Check:
 
 def check_model(name: str | None) -> Check:
     """Load the language model and have it make its first piece of text."""
-    from app.models import MissingModel, resolve
-    from app.prompt import Reading
+    from app.answering.prompt import Reading
+    from app.models.resolve import MissingModel, resolve
 
     model = resolve(name, prompt_tokens=256, answer_tokens=1)
     try:

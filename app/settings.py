@@ -13,7 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from app.reader import BUNDLED as BUNDLED_READER
+from app.answering.reader import BUNDLED as BUNDLED_READER
 from app.types import AnswerMode, OrbweaverError, QuoteSource
 from jamba.config import Quantisation
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from jamba.state import Tensors
 
 TOKEN_BYTES = 4
-PASSED_THROUGH = 0.5  # chosen by benchmarks/bench_policy.py
+PASSED_THROUGH = 0.5  # chosen by benchmarks/engine/bench_policy.py
 
 
 def as_bytes(tokens: Sequence[int]) -> bytes:

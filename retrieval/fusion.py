@@ -19,7 +19,7 @@ from retrieval.types import Hit, Part, RetrievalError
 
 BM25_MINIMUM = 0.0
 COSINE_MINIMUM = -1.0
-DENSE_WEIGHT = 0.8  # the best on the tuning articles: benchmarks/bench_retrieval.py --tune
+DENSE_WEIGHT = 0.8  # the best on the tuning articles: bench_retrieval --tune
 
 
 class Method(StrEnum):

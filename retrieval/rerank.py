@@ -1,8 +1,9 @@
 """The best hits ranked again by a model that reads question and passage together; off by default.
 
 Two kinds of model: the reader, whose log odds that a passage answers come for free where it reads
-anyway, and any cross-encoder of sentence-transformers. `benchmarks/tune_rerank.py` fits the weights
-on questions that the model was not trained on, and says what they gain and cost.
+anyway, and any cross-encoder of sentence-transformers. The benchmark
+`tune_rerank` fits the weights on questions that the model was not trained on, and says what they
+gain and cost.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Passages ranked again by their best sentence: a whole passage's vector blurs what one line says.
 
-`benchmarks/bench_sentence_rank.py` measured the weight and the depth on the tuning articles.
+Weight and depth were measured on the tuning articles (benchmarks/retrieval/bench_sentence_rank.py).
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ import typer
 from app.types import Answer, AnswerMode, Checking, Citation, Done, Event, TextDelta
 
 if TYPE_CHECKING:
-    from app.models import LanguageModel
+    from app.models.resolve import LanguageModel
     from app.settings import Settings
 
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         later questions about the file cost only themselves.
         """
         from app.console import print_json
-        from app.schemas import answer_object
+        from app.serving.schemas import answer_object
         from app.settings import load_settings
 
         settings = load_settings(k=k, mode=mode, model=model, reader=reader)
@@ -58,10 +58,10 @@ def register(app: typer.Typer) -> None:
 
 def _events(folder: Path, question: str, settings: "Settings", twice: bool) -> Iterator[Event]:
     """Open what the question needs, answer it, close everything."""
-    from app.answer import answer_question
-    from app.drafts import DRAFTS
-    from app.quoting import Readers
-    from app.reader import open_reader
+    from app.answering.answer import answer_question
+    from app.answering.drafts import DRAFTS
+    from app.answering.quoting import Readers
+    from app.answering.reader import open_reader
     from retrieval.index import Index
 
     index = Index.open(folder)
@@ -85,7 +85,7 @@ def _events(folder: Path, question: str, settings: "Settings", twice: bool) -> I
 def language_model(settings: "Settings", keep: bool = False) -> "LanguageModel":
     """The model that the settings name; with `keep`, its states outlive the process."""
     from app.console import say
-    from app.models import resolve
+    from app.models.resolve import resolve
 
     model = resolve(
         settings.model,
@@ -111,8 +111,8 @@ def _show(events: Iterator[Event]) -> None:
     """Print text as it comes, then what the citations stand for; without control characters."""
     import sys
 
+    from app.answering.drafts import doing
     from app.console import print_text, say
-    from app.drafts import doing
     from app.ui.escape import visible
 
     for event in events:
@@ -129,7 +129,7 @@ def _show(events: Iterator[Event]) -> None:
 
 def _notes(answer: Answer) -> Iterator[str]:
     """What stands below an answer: its citations, what it says without support, its check."""
-    from app.drafts import outcome
+    from app.answering.drafts import outcome
 
     if answer.citations:
         yield ""

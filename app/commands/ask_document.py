@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.reading import DocumentAnswer, DocumentRead
+    from app.models.reading import DocumentAnswer, DocumentRead
     from app.settings import Settings
 
 
 def ask_whole(path: Path, question: str, settings: "Settings", json: bool) -> None:
     """Read the file once, answer, and say on standard error what the state took."""
     from app.console import print_json, print_text, say
-    from app.reading import DocumentAnswer, DocumentRead
+    from app.models.reading import DocumentAnswer, DocumentRead
     from app.ui.escape import visible
 
     text = ""
@@ -33,7 +33,7 @@ def _events(
 ) -> Iterator["DocumentRead | str | DocumentAnswer"]:
     from app.commands.ask import language_model
     from app.console import progress
-    from app.reading import ask_document, open_document
+    from app.models.reading import ask_document, open_document
 
     passage = open_document(path)
     # A whole document is as much as the model's context takes, not the budget of a few passages.

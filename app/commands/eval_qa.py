@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.answering.drafts import TEMPERATURE
 from app.commands.search_options import DepthOption, RerankOption, WeightOption
-from app.drafts import TEMPERATURE
 from app.experiments.qa.prompt import Prompt, QaMode
 from retrieval.types import Mode
 
@@ -67,11 +67,11 @@ def qa(  # noqa: PLR0913 - one argument for each option
 
     No passage is the closed book; --mode gold gives the passage that each question was asked of.
     """
+    from app.answering.rerankers import open_reranker
     from app.console import print_json, print_text, progress
     from app.experiments.models.open_answerer import open_answerer
     from app.experiments.qa.recursive import Drafts
     from app.experiments.qa.run import Request, run
-    from app.rerankers import open_reranker
 
     request = Request(
         data,

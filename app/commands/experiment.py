@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         os.nice(10)  # answering comes first
 
         from app.experiments.jobs.child import run_job
-        from app.worker_process import end_with
+        from app.ingest.worker_process import end_with
 
         end_with(threading.Event(), parent)
         run_job(folder, index, model)

@@ -42,7 +42,7 @@ def make_search(
     depth: int | None,
 ) -> "Search":
     """The search these options mean; raises RetrievalError or OrbweaverError for a wrong one."""
-    from app.rerankers import open_reranker
+    from app.answering.rerankers import open_reranker
     from retrieval.fusion import parse_fusion
     from retrieval.search import Search
 

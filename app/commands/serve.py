@@ -59,8 +59,14 @@ def register(app: typer.Typer) -> None:
 def _run(settings: "Settings", allowed_hosts: list[str], *, sample: bool = False) -> None:
     """Serve until Ctrl-C or SIGTERM; whatever was started here ends here."""
     from app.library import Library
-    from app.running import keep_worker, listen, make_sample, serve_forever, terminate_politely
-    from app.security import access_for
+    from app.serving.running import (
+        keep_worker,
+        listen,
+        make_sample,
+        serve_forever,
+        terminate_politely,
+    )
+    from app.serving.security import access_for
     from retrieval.parse.ocr import require as require_ocr
 
     password = settings.password

@@ -144,8 +144,8 @@ def reader(
     The state is saved every hundred updates; the same command goes on from there. At the end the
     reader is calibrated on questions held out, and OUT is what --reader takes.
     """
+    from app.answering.reader import BUNDLED
     from app.console import print_json, print_text, progress
-    from app.reader import BUNDLED
     from app.training import reader_average, reader_training
     from app.training.lm_training import use_threads
     from retrieval.encoders.encoder import load_encoder

@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ[name] = "1"
 
+        from app.ingest.worker import run_worker
+        from app.ingest.worker_process import end_with
         from app.settings import load_settings
-        from app.worker import run_worker
-        from app.worker_process import end_with
 
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
-from app.prompt import SYSTEM
+from app.answering.prompt import SYSTEM
 from app.training.lm_exams import Curriculum, Exam, asked_passages, editions, plain_passages
 from app.types import OrbweaverError
 from jamba.bpe import BOS, END_OF_TURN

@@ -54,6 +54,7 @@ class Recipe:
     curriculum: Mapping[str, Any] = field(default_factory=dict)  # fields of lm_exams.Curriculum
     packages: tuple[str, ...] = ()  # of app.training.collected_texts.PACKAGES
     embedding: Embedding = Embedding.RANDOM  # what the tokens' vectors start from
+    match_alike: float | None = None  # the spread of jamba.initialise.match_alike; None: without
     examples: Mapping[str, Any] | None = None  # fields of ExamplePlan; None: text as it stands
     format: int = FORMAT
 

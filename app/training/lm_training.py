@@ -25,7 +25,7 @@ from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenize
 from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.config import JambaConfig
 from jamba.data import TokenDocument
-from jamba.initialise import initialise
+from jamba.initialise import initialise, match_alike
 from jamba.model import Jamba
 from jamba.train import gemm_rate, train
 from jamba.training_state import Point
@@ -149,6 +149,8 @@ def new_model(recipe: Recipe, tokenizer: ChatTokenizer, seed: int) -> Jamba:
     config = model_config(recipe)
     model = Jamba(config)
     initialise(model, seed)
+    if recipe.match_alike is not None:
+        match_alike(model, recipe.match_alike)
     if recipe.embedding == Embedding.ENCODER:
         known = encoder_embedding(
             tokenizer,

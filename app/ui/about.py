@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from app.loading import Loading
-from app.service import Service
+from app.models.loading import Loading
+from app.serving.service import Service
 from app.types import AnswerMode, QuoteSource
 from app.ui.escape import Html, html, join
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from app.drafts import DRAFTS
+from app.answering.drafts import DRAFTS
 from app.types import AnswerMode
 from app.ui import source
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from app import drafts
+from app.answering import drafts
 from app.types import Answer, AnswerMode, Checking, Citation, RetrievedPassage, Sentence
 from app.ui.escape import Html, html, join
 from app.ui.marks import count, seconds, show_button, where

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from app.library import DocumentRow, LibraryError, NotFound, State
-from app.loading import Loading
-from app.service import Service
+from app.models.loading import Loading
+from app.serving.service import Service
 from app.types import AnswerMode, OrbweaverError
 from app.ui import about, chats, conversation, documents, header, scope, source, welcome
 from app.ui.escape import Html, html

@@ -13,7 +13,7 @@ from app.experiments.jobs.job import Experiment, Job, Kind, Size
 from app.experiments.report.document import body
 from app.experiments.report.report import make_report
 from app.library.documents import display_name
-from app.service import Service
+from app.serving.service import Service
 from app.types import OrbweaverError
 from app.ui import experiments
 from app.ui.escape import Html

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from app.service import PageImage, View
+from app.serving.service import PageImage, View
 from app.ui.escape import Html, html, join
 from app.ui.marks import where
 

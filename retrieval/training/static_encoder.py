@@ -25,7 +25,7 @@ CARD = """\
 A static encoder made by Orbweaver from *{start}*: {tokens} tokens of {dimension} numbers each, the
 principal components of what that encoder makes of each token alone, weighed by
 {common} / ({common} + frequency). A text's vector is the mean over its tokens, at unit length.
-No text was used. `python -m benchmarks.bench_encode` measures what it loses.
+No text was used. `python -m benchmarks.retrieval.bench_encode` measures what it loses.
 
     python -m app index build SOURCE --out DIR --encoder {name}
 """

@@ -67,7 +67,7 @@ def model_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def tiny_model(model_folder):
     """The tiny Jamba as the application runs it, with a small cache of states."""
-    from app.local_model import LocalModel
+    from app.models.local_model import LocalModel
     from jamba import SnapshotStore
 
     model = LocalModel(

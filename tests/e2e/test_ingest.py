@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.answer import answer_question
+from app.answering.answer import answer_question
+from app.answering.quoting import Readers
+from app.answering.reader import open_reader
+from app.ingest.worker_process import start_worker, stop_worker
 from app.library import Library, State
-from app.quoting import Readers
-from app.reader import open_reader
 from app.sample import sample_files
 from app.types import AnswerMode, Done
-from app.worker_process import start_worker, stop_worker
 from retrieval.index import Index
 from retrieval.storage.verify import verify_index
 from retrieval.types import Mode

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.sample import sample_files
-from benchmarks.bench_sample import Outcome, ask_all, build, describe
+from benchmarks.answers.bench_sample import Outcome, ask_all, build, describe
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(600)]
 

@@ -26,8 +26,8 @@ from app.experiments.jobs.job import (
     write_job,
 )
 from app.experiments.report.finished import FinishedRun, read_run
+from app.ingest.worker_process import stop_worker
 from app.library import NotFound
-from app.worker_process import stop_worker
 from retrieval.storage.durable import write_file
 
 FILE_BYTES = 8 * 2**20  # of an uploaded file

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.answering.prompt import Reading
 from app.experiments.models.model import Model
 from app.experiments.qa.prompt import Prompt
-from app.prompt import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from app.answering.prompt import Reading, document
 from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
-from app.local_model import GPU_CHUNK
-from app.model_types import ModelError
-from app.prompt import Reading, document
+from app.models.local_model import GPU_CHUNK
+from app.models.model_types import ModelError
 from jamba.chat import ChatPrompt, Part
 
 SNAPSHOT_BYTES = 2**30

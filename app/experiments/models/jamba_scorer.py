@@ -8,7 +8,7 @@ import numpy as np
 
 from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.scorer import BATCH_TOKENS, Floats, Ids, Row, batches, padded
-from app.model_types import ModelError
+from app.models.model_types import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor

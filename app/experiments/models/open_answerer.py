@@ -2,7 +2,7 @@
 
 from app.experiments.models.answerer import Answerer
 from app.experiments.models.open_scorer import is_jamba
-from app.models import BUNDLED, find_folder
+from app.models.resolve import BUNDLED, find_folder
 
 
 def open_answerer(model: str | None, *, answer_tokens: int, prompt_tokens: int) -> Answerer:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from app.experiments.models.scorer import Scorer
-from app.model_types import ModelError
-from app.models import BUNDLED, find_folder
+from app.models.model_types import ModelError
+from app.models.resolve import BUNDLED, find_folder
 
 
 def open_scorer(model: str | None, tokenizer: Path | None = None) -> Scorer:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from app.answering.prompt import Reading, document
 from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
-from app.model_types import ModelError
-from app.prompt import Reading, document
-from app.remote_model import CHARACTERS_A_TOKEN, RemoteModel
+from app.models.model_types import ModelError
+from app.models.remote_model import CHARACTERS_A_TOKEN, RemoteModel
 
 
 class RemoteAnswerer:

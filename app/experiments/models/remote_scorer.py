@@ -8,8 +8,8 @@ import numpy as np
 
 from app.experiments.models.model import plain_ids
 from app.experiments.models.scorer import Floats, Row, batches
-from app.model_types import ModelError
-from app.remote_model import RemoteModel
+from app.models.model_types import ModelError
+from app.models.remote_model import RemoteModel
 
 
 class RemoteScorer:

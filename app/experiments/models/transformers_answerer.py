@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app.answering.prompt import Reading, document
 from app.experiments.models.answerer import LIKELIEST, Answered, Sampling
 from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.transformers_scorer import load_causal_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
-from app.model_types import ModelError
-from app.prompt import Reading, document
+from app.models.model_types import ModelError
 
 
 class TransformersAnswerer:

@@ -10,7 +10,7 @@ import numpy as np
 from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.models.model import plain_ids
 from app.experiments.models.scorer import Floats, Ids, Row, batches, padded
-from app.model_types import ModelError
+from app.models.model_types import ModelError
 
 LOGITS = 2**26  # float32 values held at once: 256 MiB
 

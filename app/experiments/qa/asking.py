@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.answering.prompt import Reading
 from app.experiments.errors import ExperimentError
 from app.experiments.models.answerer import Answerer
 from app.experiments.qa.data import QaItem, Text
 from app.experiments.qa.packing import pack_to_budget
 from app.experiments.qa.prompt import Prompt, shortened
 from app.experiments.qa.recursive import Drafts, SecondPass, second_pass
-from app.prompt import Reading
 from app.types import RetrievedPassage
 from retrieval.evaluation.answer_match import answer_rank
 from retrieval.evaluation.squad import exact_match, f1_score, normalise_answer

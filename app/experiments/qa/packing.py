@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from app.prompt import Reading
+from app.answering.prompt import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
-from app.prompt import Reading, messages, messages_with_documents
+from app.answering.prompt import Reading, messages, messages_with_documents
 
 GRAIN = 16  # words; prompts are cut at their multiples, so that like questions begin alike
 CLOSED_BOOK = "Answer the question, briefly."  # there are no documents that could be silent

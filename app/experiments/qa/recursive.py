@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.drafts import agree, chosen, compared
+from app.answering.drafts import agree, chosen, compared
+from app.answering.prompt import Reading
 from app.experiments.models.answerer import Answered, Answerer, Sampling
 from app.experiments.qa.prompt import Prompt, shortened
-from app.prompt import Reading
 from app.types import Outcome
 
 

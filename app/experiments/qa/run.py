@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.answering.prompt import Reading
 from app.experiments.errors import ExperimentError
 from app.experiments.models.answerer import Answerer
 from app.experiments.perplexity.retrieve import index_digest, open_index
@@ -15,7 +16,6 @@ from app.experiments.qa.figures import figures
 from app.experiments.qa.prompt import Prompt, QaMode
 from app.experiments.qa.recursive import Drafts, SecondPass
 from app.experiments.run_folder import RunFolder, digest_of
-from app.prompt import Reading
 from app.types import Outcome
 from retrieval.rerank import Reranker
 from retrieval.search import Search

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from app.prompt import SYSTEM
+from app.answering.prompt import SYSTEM
 from app.training import lm_data
 from app.training.lm_exams import Curriculum, Exam
 from jamba.bpe import SMALLEST, train_tokenizer

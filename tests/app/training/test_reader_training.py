@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from app.answering.reader import BUNDLED
 from app.cli import build
 from app.commands.train import READER_RECIPE
-from app.reader import BUNDLED
 from app.training import reader_training
 from app.training.lm_data import TrainingDataError
 from app.training.lm_recipe import QuestionFile

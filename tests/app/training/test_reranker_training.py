@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.answering.rerankers import open_reranker
 from app.experiments.run_folder import RunError
-from app.rerankers import open_reranker
 from app.training.reranker_training import Request, train
 from app.types import OrbweaverError
 from retrieval.encoders.encoder import load_encoder

@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from app.library import Library, State
-from app.service import Service
+from app.serving.service import Service
 from app.settings import load_settings
 from app.types import Answer, AnswerMode, CacheUse, Citation, Sentence, Timings
 from app.ui import documents, scope

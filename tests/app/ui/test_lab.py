@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 
 from app.experiments.jobs.job import Job, Kind, Size, write_failure, write_job
 from app.library import Library, State
-from app.security import access_for
-from app.server import build_app
-from app.service import Service
+from app.serving.security import access_for
+from app.serving.server import build_app
+from app.serving.service import Service
 from app.settings import load_settings
 from app.ui import experiments
 from app.ui.lab import SAME, Lab

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 
 from app.experiments.models.open_scorer import open_scorer
 from app.experiments.models.scorer import Row
-from app.model_types import ModelError
+from app.models.model_types import ModelError
 from tests.app.in_process import serving
 
 ROWS = [

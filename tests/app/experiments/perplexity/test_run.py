@@ -13,7 +13,7 @@ from app.experiments.perplexity.predictive_training import Training, train
 from app.experiments.perplexity.run import Request, run
 from app.experiments.perplexity.strides import Ranking, Setup
 from app.experiments.run_folder import RunError
-from app.model_types import ModelError
+from app.models.model_types import ModelError
 from retrieval.types import Mode, RetrievalError
 from tests.app.experiments.conftest import TEXT
 from tests.app.experiments.official import Model, paper_losses

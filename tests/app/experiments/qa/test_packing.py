@@ -3,8 +3,8 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.answering.prompt import Reading
 from app.experiments.qa.packing import pack_to_budget
-from app.prompt import Reading
 from app.types import RetrievedPassage
 
 FRAME = 10  # words of a template

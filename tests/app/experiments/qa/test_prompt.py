@@ -1,7 +1,7 @@
 """The paper's prompt word for word, and how prompts lose words."""
 
+from app.answering.prompt import Reading
 from app.experiments.qa.prompt import chat_messages, document_messages, paper_parts, shortened
-from app.prompt import Reading
 from app.types import RetrievedPassage
 
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 
+from app.answering.prompt import Reading
 from app.experiments.errors import ExperimentError
 from app.experiments.models.answerer import Sampling
 from app.experiments.models.open_answerer import open_answerer
@@ -16,7 +17,6 @@ from app.experiments.qa.data import QaItem, Text
 from app.experiments.qa.prompt import Prompt, QaMode
 from app.experiments.qa.recursive import Drafts
 from app.experiments.qa.run import Request, run
-from app.prompt import Reading
 from retrieval.types import Mode, RetrievalError
 from tests.app.in_process import serving
 from tests.app.town import BRIDGE, DOCUMENTS

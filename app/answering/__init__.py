@@ -1,0 +1,1 @@
+"""The heart: a question and its passages become an answer with citations."""

@@ -1,0 +1,1 @@
+"""Language models: a Jamba folder or a server behind one protocol, and how each is prompted."""
