@@ -5,14 +5,15 @@ over the same sources passes over those that are committed.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from retrieval.encoders.encoder import Encoder
+from retrieval.ingest.prepare import Prepared
+from retrieval.ingest.preparing import NewFile, Preparing, Start, prepare_here
 from retrieval.ingest.sources import (
     BadLine,
     CorpusEntry,
@@ -22,16 +23,13 @@ from retrieval.ingest.sources import (
     read_corpus,
 )
 from retrieval.ingest.writer import IndexWriter
-from retrieval.parse import ParserPool
+from retrieval.parse.ocr import require as require_ocr
 from retrieval.records import Chunker, clean
-from retrieval.types import Extracted, ParseFailure, RetrievalError
-
-T = TypeVar("T")
+from retrieval.types import ParseFailure, RetrievalError
 
 ENCODED_BATCH = 1_000  # passages between two commits: about a minute of encoding on a laptop
 PLAIN_BATCH = 20_000
 QUICK = 20.0  # seconds: after a commit as quick as that, the next one may be twice as large
-PARSERS = max(1, (os.cpu_count() or 2) // 2)
 
 
 class Progress(Protocol):
@@ -71,17 +69,21 @@ def add_sources(
     chunker: Chunker | None = None,
     ocr: bool = False,
     strict: bool = False,
+    preparing: Start = prepare_here,
 ) -> BuildReport:
     """Add what `sources` hold and the index in `path` lacks; raises RetrievalError if it cannot.
 
-    What cannot be read is reported and the rest goes on; with `strict` it is an error.
+    What cannot be read is reported and the rest goes on; with `strict` it is an error. `preparing`
+    says where documents are parsed and cut.
     """
+    if ocr:
+        require_ocr()
     batch = ENCODED_BATCH if encoder else PLAIN_BATCH
     with (
-        ParserPool(PARSERS, ocr=ocr) as pool,
         IndexWriter(path, encoder, chunker=chunker) as writer,
+        preparing(writer.preparer, writer.clock, ocr) as prepared,
     ):
-        return _Ingest(writer, pool, progress, batch, strict).run(sources)
+        return _Ingest(writer, prepared, progress, batch, strict).run(sources)
 
 
 class _Ingest:
@@ -90,13 +92,13 @@ class _Ingest:
     def __init__(
         self,
         writer: IndexWriter,
-        pool: ParserPool,
+        preparing: Preparing,
         progress: Progress,
         batch: int,
         strict: bool,
     ) -> None:
         self._writer = writer
-        self._pool = pool
+        self._preparing = preparing
         self._progress = progress
         self._batch = batch
         self._strict = strict
@@ -125,35 +127,38 @@ class _Ingest:
         )
 
     def _add_files(self, files: Sequence[FileSource]) -> None:
-        """Parse files in child processes and add those whose bytes are not in the index yet."""
-        new = [(file, digest) for file in files if (digest := self._new_digest(file))]
-        parsed = self._pool.parse_many((file.path, file.name) for file, _ in new)
-        for i, result in self._timed("parse", parsed):
-            file, digest = new[i]
+        """Add the files whose bytes are not in the index yet."""
+        for file, result in self._preparing.files(self._new_files(files)):
             if isinstance(result, ParseFailure):
-                self._fail(file.path, result.reason)
+                self._fail(file.source.path, result.reason)
                 continue
-            for replaced in file.replaces:
+            for replaced in file.source.replaces:
                 self._writer.remove(replaced)
-            if not self._writer.has(digest):  # two files may be the same
-                self._add(digest, file.name, result, whole=False)
-            self._done(file.path)
+            if not self._writer.has(file.digest):  # two files may be the same
+                self._add(result)
+            self._done(file.source.path)
 
-    def _new_digest(self, file: FileSource) -> str | None:
-        """The SHA-256 of a file that is to be parsed; None if it is ready or cannot be read."""
-        try:
-            digest = file_digest(file.path)
-        except OSError as error:
-            self._fail(file.path, error.strerror or str(error))
-            return None
-        if self._writer.has(digest) and digest not in file.replaces:
-            self._done(file.path)
-            return None
-        return digest
+    def _new_files(self, files: Sequence[FileSource]) -> Iterator[NewFile]:
+        """The files that are to be parsed; the others are ready, or cannot be read."""
+        for file in files:
+            try:
+                digest = file_digest(file.path)
+            except OSError as error:
+                self._fail(file.path, error.strerror or str(error))
+                continue
+            if self._writer.has(digest) and digest not in file.replaces:
+                self._done(file.path)
+            else:
+                yield NewFile(file, digest)
 
     def _add_corpus(self, corpus: CorpusSource) -> None:
+        for document in self._preparing.entries(self._new_entries(corpus)):
+            self._add(document)
+
+    def _new_entries(self, corpus: CorpusSource) -> Iterator[CorpusEntry]:
+        """The entries that are not in the index yet; lines that are none are noted."""
         seen: set[str] = set()
-        for entry in self._timed("parse", read_corpus(corpus.path)):
+        for entry in read_corpus(corpus.path):
             self._step()
             if isinstance(entry, BadLine):
                 self._note(Failure(f"{corpus.path}:{entry.line}", entry.reason))
@@ -161,17 +166,13 @@ class _Ingest:
                 self._note(Failure(str(corpus.path), f"_id {entry.id} is there twice"))
             else:
                 seen.add(entry.id)
-                self._add_entry(entry)
+                if not self._writer.has(entry.id):
+                    yield entry
         if seen:
             self._ready.append(str(corpus.path))
 
-    def _add_entry(self, entry: CorpusEntry) -> None:
-        if not self._writer.has(entry.id):
-            extracted = Extracted(entry.title, entry.text, (), "text/plain")
-            self._add(entry.id, entry.id, extracted, whole=True)
-
-    def _add(self, document_id: str, name: str, extracted: Extracted, *, whole: bool) -> None:
-        self._waiting += self._writer.add(document_id, name, extracted, whole=whole)
+    def _add(self, document: Prepared) -> None:
+        self._waiting += self._writer.put(document)
         if self._waiting >= self._batch:
             self._commit()
 
@@ -202,15 +203,6 @@ class _Ingest:
     def _step(self) -> None:
         self._read += 1
         self._progress("reading", self._read, self._total)
-
-    def _timed(self, stage: str, items: Iterator[T]) -> Iterator[T]:
-        """`items`, with the time spent waiting for them counted under `stage`."""
-        while True:
-            with self._writer.clock.running(stage):
-                item = next(items, None)
-            if item is None:
-                return
-            yield item
 
 
 def file_digest(path: Path) -> str:

@@ -12,22 +12,24 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval.encoders.encoder import Encoder
+from retrieval.ingest.prepare import Prepared, Preparer
 from retrieval.ingest.stopwatch import Stopwatch
 from retrieval.lexical.bm25_writer import Bm25Writer, Entry
-from retrieval.passages import split_passages
-from retrieval.records import Chunker, EncoderInfo, NewPassage, titled
+from retrieval.records import Chunker, EncoderInfo
 from retrieval.storage.ann import update_ann, wanted
 from retrieval.storage.durable import delete_unfinished
 from retrieval.storage.lock import WriterLock
 from retrieval.storage.manifest import is_current, write_manifest
 from retrieval.storage.segments import Rows, Vectors, delete_unused, update_segments
 from retrieval.storage.store import FILE, Store
-from retrieval.types import Extracted, IndexMismatch, RetrievalError, Span
+from retrieval.types import Extracted, IndexMismatch, RetrievalError
 
 LUCENE, DENSE = "lucene", "dense"
 Progress = Callable[[int, int], None]
+Vector = NDArray[np.float32]  # (d,)
 
 
 class IndexWriter:
@@ -44,6 +46,7 @@ class IndexWriter:
         self.path = path
         self._encoder = encoder
         self._removed: list[int] = []
+        self._made: dict[int, Vector] = {}  # by row, of passages since the last commit
         self._changed = self._failed = False
         self.clock = Stopwatch()
         with ExitStack() as undo, disk_errors(path):
@@ -52,7 +55,7 @@ class IndexWriter:
             self._store, self._bm25 = self._open(chunker)
             undo.callback(self._store.close)
             undo.callback(self._bm25.close)
-            self.chunker = self._store.chunker
+            self.preparer = Preparer(encoder, self._store.chunker)
             self.generation = self._store.generation
             self._committed_row = self._store.last_row()
             self._clear_leftovers()
@@ -95,18 +98,28 @@ class IndexWriter:
         0, has the id `document_id#n`.
         """
         with self.clock.running("chunk"):
-            passages = self._passages(document_id, extracted, whole)
-            truncated = self._too_long(extracted, passages) if whole else 0
+            document = self.preparer.prepare(document_id, name, extracted, whole=whole)
+        return self.put(document)
+
+    def put(self, document: Prepared) -> int:
+        """Add a document that is cut already, as `add` would."""
+        extracted = document.extracted
         with self._change():
-            self._remove(document_id)
+            self._remove(document.id)
             with self.clock.running("store"):
-                self._store.add(document_id, name, extracted, passages, truncated)
+                self._store.add(
+                    *(document.id, document.name, extracted),
+                    *(document.passages, document.truncated),
+                )
             with self.clock.running("lucene"):
                 self._bm25.add(
-                    Entry(p.id, document_id, extracted.title, extracted.text[p.start : p.end])
-                    for p in passages
+                    Entry(p.id, document.id, extracted.title, extracted.text[p.start : p.end])
+                    for p in document.passages
                 )
-        return len(passages)
+        if document.vectors is not None:
+            first = self._store.last_row() - len(document.vectors) + 1
+            self._made.update(enumerate(document.vectors, start=first))
+        return len(document.passages)
 
     def remove(self, document_id: str) -> None:
         """Remove a document; after the commit none of its words is left in the folder."""
@@ -145,7 +158,7 @@ class IndexWriter:
             self._delete_unused_vectors()
             write_manifest(self.path, self._store)
         self._committed_row = self._store.last_row()
-        self._removed, self._changed = [], False
+        self._removed, self._made, self._changed = [], {}, False
         return self.generation
 
     def _open(self, chunker: Chunker | None) -> tuple[Store, Bm25Writer]:
@@ -180,40 +193,15 @@ class IndexWriter:
             self._removed += self._store.remove(document_id)
             self._bm25.remove(document_id)
 
-    def _passages(self, document_id: str, extracted: Extracted, whole: bool) -> list[NewPassage]:
-        if whole:
-            return [NewPassage(document_id, None, 0, len(extracted.text), None)]
-        return [
-            NewPassage(
-                f"{document_id}#{n}",
-                *(span.page, span.start, span.end),
-                extracted.text[span.start : span.end],
-            )
-            for n, span in enumerate(self._spans(extracted))
-        ]
-
-    def _spans(self, extracted: Extracted) -> list[Span]:
-        """The document's passages, short enough to be encoded with the title before them."""
-        text, pages, words = extracted.text, extracted.page_starts, self.chunker.words
-        if self._encoder is None or self._encoder.max_tokens is None:
-            return split_passages(text, pages, words=words)
-        count, longest = self._encoder.count_tokens, self._encoder.max_tokens
-        title = titled(extracted.title, "", self._encoder.title_separator)
-        room = max(longest - count([title])[0], longest // 2)
-        return split_passages(text, pages, words=words, max_tokens=room, count_tokens=count)
-
-    def _too_long(self, extracted: Extracted, passages: list[NewPassage]) -> int:
-        """How many passages the encoder will not read to their end."""
-        if not self._encoder:
-            return 0
-        title, between = extracted.title, self._encoder.title_separator
-        texts = [titled(title, extracted.text[p.start : p.end], between) for p in passages]
-        return self._encoder.reads_whole(texts).count(False)
-
     def _encoded(self, encoder: Encoder, progress: Progress | None) -> tuple[Rows, Vectors]:
         new = list(self._store.rows_after(self._committed_row))
-        vectors = encoder.encode_corpus([(row.title, row.text) for row in new], progress)
-        return np.array([row.row for row in new], np.int64), vectors
+        rows = np.array([row.row for row in new], np.int64)
+        left = [row for row in new if row.row not in self._made]
+        if left:
+            vectors = encoder.encode_corpus([(row.title, row.text) for row in left], progress)
+            self._made.update(zip((row.row for row in left), vectors, strict=True))
+        made = [self._made[row.row] for row in new]
+        return rows, np.array(made, np.float32).reshape(len(new), encoder.dimension)
 
     def _clear_leftovers(self) -> None:
         """What a writer that was killed has left or not done."""
