@@ -17,7 +17,7 @@ ALLOWED = {"app": {"retrieval", "jamba"}, "retrieval": set(), "jamba": set()}
 MAX_LINES = 400
 HEAVY = (
     "torch", "transformers", "sentence_transformers", "faiss", "gradio", "pyserini", "jnius",
-    "numba", "pandas", "scipy",
+    "numba", "pandas", "scipy", "ray",
 )  # fmt: skip
 
 

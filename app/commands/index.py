@@ -13,6 +13,7 @@ from app.commands import index_vectors
 if TYPE_CHECKING:
     from retrieval.encoders.encoder import Encoder
     from retrieval.ingest.build import BuildReport, Progress
+    from retrieval.ingest.preparing import Start
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="SOURCE...", help="Files, folders, corpora.")
@@ -24,6 +25,14 @@ EncoderName = Annotated[
 ]
 Ocr = Annotated[bool, typer.Option("--ocr", help="Read scanned PDF pages too (an extra).")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at what cannot be read.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Read and encode on the Ray cluster there; 'local' starts one here (an extra).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
@@ -48,12 +57,13 @@ def build(
     resume: Annotated[bool, typer.Option(help="Complete a build that was stopped.")] = False,
     ocr: Ocr = False,
     strict: Strict = False,
+    ray: Ray = None,
     json: Json = False,
 ) -> None:
     """Make an index of SOURCE: files, folders, a BEIR folder or corpus.jsonl, a DPR TSV."""
     from retrieval.ingest.build import build_index
 
-    with _progress() as progress:
+    with _progress() as progress, _preparing(ray) as preparing:
         report = build_index(
             sources,
             out,
@@ -62,6 +72,7 @@ def build(
             resume=resume,
             ocr=ocr,
             strict=strict,
+            preparing=preparing,
         )
     _finish(report, json)
 
@@ -208,6 +219,21 @@ def _encoder_of(folder: Path, name: str | None) -> "Encoder | None":
     built = store.encoder
     store.close()
     return _encoder(name or (built.id if built else "none"))
+
+
+@contextmanager
+def _preparing(address: str | None) -> Iterator["Start"]:
+    """Where documents are parsed, cut and encoded: here, or on a Ray cluster."""
+    from retrieval.ingest.preparing import prepare_here
+
+    if address is None:
+        yield prepare_here
+        return
+    from retrieval.cluster.connection import connected
+    from retrieval.cluster.preparing import prepare_on
+
+    with connected(address) as cluster:
+        yield prepare_on(cluster)
 
 
 def _finish(report: "BuildReport", json: bool) -> None:

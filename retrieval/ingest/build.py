@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrieval.encoders.encoder import Encoder
 from retrieval.ingest.pipeline import BuildReport, Failure, Progress, add_sources
+from retrieval.ingest.preparing import Start, prepare_here
 from retrieval.ingest.sources import find_sources
 from retrieval.ingest.writer import disk_errors
 from retrieval.records import Chunker
@@ -17,7 +18,7 @@ from retrieval.types import RetrievalError
 __all__ = ["BuildReport", "Failure", "Progress", "add_sources", "build_index", "verify_index"]
 
 
-def build_index(
+def build_index(  # noqa: PLR0913 - one argument for each option
     sources: Sequence[Path],
     out: Path,
     *,
@@ -27,17 +28,26 @@ def build_index(
     chunker: Chunker | None = None,
     ocr: bool = False,
     strict: bool = False,
+    preparing: Start = prepare_here,
 ) -> BuildReport:
     """Make the index `out`, in a folder beside it that is renamed when complete and verified.
 
     An unfinished build of `out` is continued; with `resume`, what a finished one lacks is added.
     With `ocr`, scanned PDF pages are read; with `strict`, what cannot be read is an error. Raises
     RetrievalError if `out` is there otherwise or OCR is not installed. If nothing becomes ready, no
-    index is made.
+    index is made. `preparing` says where documents are parsed and cut: here, or in a cluster.
     """
     found = find_sources(sources)
     if (out / FILE).is_file() and resume:
-        return add_sources(out, found, encoder=encoder, progress=progress, ocr=ocr, strict=strict)
+        return add_sources(
+            out,
+            found,
+            encoder=encoder,
+            progress=progress,
+            ocr=ocr,
+            strict=strict,
+            preparing=preparing,
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RetrievalError(
             f"{out} is there already: use 'python -m app index add', or name another folder"
@@ -51,6 +61,7 @@ def build_index(
         chunker=chunker,
         ocr=ocr,
         strict=strict,
+        preparing=preparing,
     )
     if not report.ready:
         shutil.rmtree(unfinished)

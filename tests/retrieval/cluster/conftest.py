@@ -1,0 +1,51 @@
+"""A Ray cluster of two nodes on this machine, a core each."""
+
+import os
+import shutil
+import tempfile
+
+import psutil
+import pytest
+
+pytest.importorskip("ray", reason="Ray is an extra: pip install 'orbweaver[ray]'")
+
+
+@pytest.fixture(scope="package")
+def nodes():
+    """The cluster, and its second node, which a test may take away and must put back."""
+    from retrieval.cluster.connection import LOOPBACK, SETTINGS
+
+    folder = tempfile.mkdtemp()  # short: Ray's sockets lie in it
+    os.environ.update(SETTINGS, RAY_TMPDIR=folder)
+    from ray._private import ray_constants
+    from ray.cluster_utils import Cluster
+
+    # Else Ray on Linux takes the machine's address for the loopback's, where nobody listens.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    cluster = Cluster()
+    settings = {
+        "num_cpus": 1,
+        "object_store_memory": 80 << 20,
+        "include_dashboard": False,
+        "node_ip_address": LOOPBACK,
+    }
+    cluster.add_node(**settings)
+    cluster.add_node(**settings)
+    yield cluster
+    cluster.shutdown()
+    del os.environ["RAY_TMPDIR"]
+    shutil.rmtree(folder, ignore_errors=True)
+    assert ray_processes("") == []
+
+
+def ray_processes(what: str) -> list[psutil.Process]:
+    """Ray's processes of this test whose command line has `what` in it."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if "ray" in line and what in line:
+            found.append(process)
+    return found
