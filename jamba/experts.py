@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jamba import prefill
 from jamba.config import JambaConfig
 
 
@@ -27,7 +28,9 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        opened, carried = self.gate_proj(x), self.up_proj(x)
+        fits = prefill.fits(opened)
+        return self.down_proj(prefill.gate(opened, carried) if fits else F.silu(opened) * carried)
 
 
 class MixtureOfExperts(nn.Module):

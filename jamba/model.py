@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
+from jamba import prefill
 from jamba.config import JambaConfig, JambaError
 from jamba.experts import MLP, MixtureOfExperts
 from jamba.quantise import product
@@ -37,8 +38,22 @@ class Mamba(nn.Module):
         self.c_layernorm = nn.RMSNorm(N, eps=config.rms_norm_eps)
 
     def forward(self, x: Tensor, state: MambaState | None, reset: Tensor | None) -> Tensor:
-        inputs, gate = self.in_proj(x).chunk(2, dim=-1)  # (B, T, D) each
+        projected = self.in_proj(x)  # (B, T, 2D)
+        inputs, gate = projected.chunk(2, dim=-1)  # (B, T, D) each
         window, ssm = self._before(inputs) if state is None else (state.window, state.ssm)
+        if prefill.fits(projected, reset):
+            y, final = self._fused(projected, window, ssm)
+        else:
+            y, final = self._plain(inputs, gate, window, ssm, reset)
+        if state is not None:
+            state.window = last_inputs(window, inputs)
+            state.ssm = final
+        return self.out_proj(y)
+
+    def _plain(
+        self, inputs: Tensor, gate: Tensor, window: Tensor, ssm: Tensor, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What out_proj takes (B, T, D), and the state after it."""
         x = conv_silu(inputs, window, self.conv1d.weight[:, 0], self.conv1d.bias, reset)
         dt, B, C = self.x_proj(x).split(self.sizes, dim=-1)  # (B, T, R), (B, T, N), (B, T, N)
         dt = F.softplus(self.dt_proj(self.dt_layernorm(dt)).float())  # (B, T, D)
@@ -46,10 +61,15 @@ class Mamba(nn.Module):
         y, final = selective_scan(
             x, dt, A, self.b_layernorm(B), self.c_layernorm(C), self.D, ssm, reset
         )
-        if state is not None:
-            state.window = last_inputs(window, inputs)
-            state.ssm = final
-        return self.out_proj(y * F.silu(gate))
+        return y * F.silu(gate), final
+
+    def _fused(self, projected: Tensor, window: Tensor, ssm: Tensor) -> tuple[Tensor, Tensor]:
+        """The same in three kernels between the products; see jamba/prefill.py."""
+        x = prefill.conv_silu(projected, window, self.conv1d)
+        parts = self.x_proj(x)  # (B, T, R + 2N): dt, B and C
+        prefill.norm_parts(parts, self.dt_layernorm, self.b_layernorm, self.c_layernorm)
+        dt = self.dt_proj(parts[..., : self.sizes[0]])  # (B, T, D)
+        return prefill.gated_scan(x, projected, dt, self.A_log, parts, self.D, ssm)
 
     def _before(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The empty window and the zero state before a first token."""

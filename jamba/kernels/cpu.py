@@ -78,8 +78,22 @@ def exp2_fast(v):  # type: ignore[no-untyped-def]
     return p * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
+@inlined
+def advance(h, a, step, u, B, C, out):  # type: ignore[no-untyped-def]
+    """One step of CHANNELS channels: h = 2**(step * a) * h + u * B, then out += C . h.
+
+    h, a: (N, CHANNELS); step, u, out: (CHANNELS,); B, C: (N,).
+    """
+    for n in range(B.size):
+        h_n, a_n = h[n], a[n]
+        for c in range(CHANNELS):  # a constant count, so that it runs in vector registers
+            advanced = exp2_fast(step[c] * a_n[c]) * h_n[c] + u[c] * B[n]
+            h_n[c] = advanced
+            out[c] += advanced * C[n]
+
+
 @compiled
-def scan_forward(x, dt, A2, B, C, D, reset, state, y):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0913
+def scan_forward(x, dt, A2, B, C, D, reset, state, y):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """The selective scan; `state` (B, D, N) is read, advanced and written in place.
 
     x, dt, y: (B, T, D); A2 = A * log2(e): (D, N); B, C: (B, T, N); D: (D,); reset: (B, T) bool.
@@ -110,15 +124,7 @@ def scan_forward(x, dt, A2, B, C, D, reset, state, y):  # type: ignore[no-untype
                 step[c] = dt_t[c]
                 u[c] = dt_t[c] * x_t[c]
                 out[c] = D[low + c] * x_t[c]
-            for n in range(N):
-                B_n = B[b, t, n]
-                C_n = C[b, t, n]
-                h_n = h[n]
-                a_n = a[n]
-                for c in range(CHANNELS):  # a constant count, so that it runs in vector registers
-                    advanced = exp2_fast(step[c] * a_n[c]) * h_n[c] + u[c] * B_n
-                    h_n[c] = advanced
-                    out[c] += advanced * C_n
+            advance(h, a, step, u, B[b, t], C[b, t], out)
             for c in range(count):
                 y_t[c] = out[c]
         for c in range(count):

@@ -1,0 +1,143 @@
+"""Numba kernels for what stands between the matrix products of a prompt.
+
+Conventions as in jamba/kernels/cpu.py. `projected` (B, T, 2D) is what in_proj makes: the inputs of
+the convolution and, behind them, the gate; both are read where they lie.
+"""
+
+import numpy as np
+from numba import prange
+
+from jamba.kernels.cpu import (
+    CHANNELS,
+    LOG2_E,
+    advance,
+    compiled,
+    compiled_serial,
+    exp2_fast,
+    inlined,
+)
+
+ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+HIGHEST = np.float32(126.0)  # a power of two that float32 still holds
+
+
+@inlined
+def silu(v):  # type: ignore[no-untyped-def]
+    """v * sigmoid(v), without a branch, so that a loop of it runs in vector registers."""
+    return v / (ONE + exp2_fast(min(-v * LOG2_E, HIGHEST)))
+
+
+@inlined
+def softplus(v):  # type: ignore[no-untyped-def]
+    """log(1 + exp(v)) = max(v, 0) + 2 atanh(e / (2 + e)), e = exp(-abs(v)); small values, too."""
+    e = exp2_fast(-abs(v) * LOG2_E)
+    s = e / (TWO + e)  # at most a third, so six terms of the series are enough
+    q = s * s
+    p = np.float32(2 / 11)
+    p = p * q + np.float32(2 / 9)
+    p = p * q + np.float32(2 / 7)
+    p = p * q + np.float32(2 / 5)
+    p = p * q + np.float32(2 / 3)
+    p = p * q + TWO
+    return HALF * (v + abs(v)) + p * s  # max() would lose a NaN
+
+
+@compiled
+def conv_silu(projected, window, weight, bias, out):  # type: ignore[no-untyped-def]
+    """Causal depthwise convolution over time, going on from a window, and its SiLU.
+
+    window: (B, W - 1, D); weight: (W, D); bias: (D,), or (0,) for none; out: (B, T, D), written.
+    """
+    batch, steps, width = out.shape
+    before = window.shape[1]
+    for row in prange(batch * steps):
+        b, t = row // steps, row % steps
+        total = out[b, t]
+        for d in range(width):
+            total[d] = bias[d] if bias.size else ZERO
+        for tap in range(before + 1):
+            s = t + tap - before
+            x = projected[b, s, :width] if s >= 0 else window[b, before + s]
+            w = weight[tap]
+            for d in range(width):
+                total[d] += w[d] * x[d]
+        for d in range(width):
+            total[d] = silu(total[d])
+
+
+@compiled_serial
+def norm_parts(parts, R, dt_weight, b_weight, c_weight, eps):  # type: ignore[no-untyped-def]
+    """RMS norms of dt, B and C, which stand side by side in `parts` (B, T, R + 2N), in place."""
+    N = b_weight.size
+    for b in range(parts.shape[0]):
+        for t in range(parts.shape[1]):
+            row = parts[b, t]
+            normalise(row[:R], dt_weight, eps, row[:R])
+            normalise(row[R : R + N], b_weight, eps, row[R : R + N])
+            normalise(row[R + N :], c_weight, eps, row[R + N :])
+
+
+@compiled_serial
+def rms_norm(x, weight, eps, out):  # type: ignore[no-untyped-def]
+    """out = x / sqrt(mean(x * x) + eps) * weight; x, out: (rows, K)."""
+    for row in range(x.shape[0]):
+        normalise(x[row], weight, eps, out[row])
+
+
+@inlined
+def normalise(x, weight, eps, out):  # type: ignore[no-untyped-def]
+    """`rms_norm` of one vector."""
+    total = ZERO
+    for k in range(x.size):
+        total += x[k] * x[k]
+    scale = ONE / np.sqrt(total / np.float32(x.size) + eps)
+    for k in range(x.size):
+        out[k] = x[k] * scale * weight[k]
+
+
+@compiled
+def gated_scan(x, projected, dt, A_log, parts, D, state):  # type: ignore[no-untyped-def]
+    """The selective scan times silu(gate), written over x (B, T, D).
+
+    dt: (B, T, D) before its softplus; A_log: (D, N); parts: (B, T, R + 2N), B and C at its end;
+    D: (D,); `state` (B, D, N) is read, advanced and written in place.
+    """
+    batch, steps, width = x.shape
+    N = A_log.shape[1]
+    R = parts.shape[2] - 2 * N
+    blocks = (width + CHANNELS - 1) // CHANNELS
+    for job in prange(batch * blocks):
+        b = job // blocks
+        low = (job % blocks) * CHANNELS
+        count = min(CHANNELS, width - low)
+        D_here = D[low : low + count]
+        h = np.zeros((N, CHANNELS), np.float32)
+        a = np.zeros((N, CHANNELS), np.float32)
+        step = np.zeros(CHANNELS, np.float32)
+        u = np.zeros(CHANNELS, np.float32)
+        out = np.zeros(CHANNELS, np.float32)
+        h[:, :count] = state[b, low : low + count].T
+        a[:, :count] = -np.exp(A_log[low : low + count].T) * LOG2_E
+        for t in range(steps):
+            x_t = x[b, t, low : low + count]
+            dt_t = dt[b, t, low : low + count]
+            gate = projected[b, t, width + low : width + low + count]
+            for c in range(count):  # short loops over few arrays, or none of them is vectorised
+                step[c] = softplus(dt_t[c])
+            for c in range(count):
+                u[c] = step[c] * x_t[c]
+            for c in range(count):
+                out[c] = D_here[c] * x_t[c]
+            advance(h, a, step, u, parts[b, t, R : R + N], parts[b, t, R + N :], out)
+            for c in range(count):
+                x_t[c] = out[c] * silu(gate[c])
+        state[b, low : low + count] = h[:, :count].T
+
+
+@compiled
+def gate(opened, carried):  # type: ignore[no-untyped-def]
+    """opened = silu(opened) * carried; both (rows, K)."""
+    for row in prange(opened.shape[0]):
+        o, c = opened[row], carried[row]
+        for k in range(o.size):
+            o[k] = silu(o[k]) * c[k]
