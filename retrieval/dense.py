@@ -21,6 +21,7 @@ from retrieval.storage.segments import Rows, Vectors, read_segment
 
 WIDER = 2  # times k are scored anew: neither bytes nor sums in float32 decide who is among the best
 DECIMALS = 6  # scores that agree so far are ties
+NOBODY = np.empty(0, np.int64)
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]  # (n, m) scores, and positions or -1
 
 
@@ -52,8 +53,35 @@ class DenseSearcher:
 
         With `rows`, only those are looked at, exactly.
         """
+        return [best([found], k) for found in self.candidates(queries, k, rows)]
+
+    def candidates(
+        self, queries: Vectors, k: int, rows: Sequence[int] | None = None
+    ) -> list["Candidates"]:
+        """For each of `queries` those among whom the best `k` are; `best` chooses."""
         chosen = None if rows is None else np.array(sorted(rows), np.int64)
         return _search(list(self.parts.values()), queries, k, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The nearest passages that one query found in some segments, nearest first."""
+
+    quick: NDArray[np.float32]  # (m,) scores that found them
+    parts: NDArray[np.int64]  # (m,) the segment of each, by its number
+    rows: Rows  # (m,)
+    exact: NDArray[np.float64]  # (m,) scores by the vectors themselves
+
+
+def best(found: Sequence[Candidates], k: int) -> list[tuple[int, float]]:
+    """The best `k` of one query, whose segments were searched together or apart; ties by row."""
+    quick = np.concatenate([each.quick for each in found])
+    parts = np.concatenate([each.parts for each in found])
+    rows = np.concatenate([each.rows for each in found])
+    exact = np.concatenate([each.exact for each in found])
+    order = np.lexsort((parts, -quick))[: WIDER * k]
+    hits = zip(rows[order].tolist(), exact[order].tolist(), strict=True)
+    return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
 
 
 def _load(folder: Path, segment: Segment) -> Part:
@@ -63,13 +91,13 @@ def _load(folder: Path, segment: Segment) -> Part:
 
 def _search(
     parts: Sequence[Part], queries: Vectors, k: int, chosen: Rows | None = None
-) -> list[list[tuple[int, float]]]:
-    if not len(queries) or not parts:
-        return [[] for _ in queries]
+) -> list[Candidates]:
+    if not parts:
+        return [_nearest(query, [], [], k) for query in queries]
     look = functools.partial(_candidates, queries=queries, k=WIDER * k, chosen=chosen)
     found = _each(look, parts, len(queries))
     return [
-        _best(query, parts, [(scores[i], positions[i]) for scores, positions in found], k)
+        _nearest(query, parts, [(scores[i], positions[i]) for scores, positions in found], k)
         for i, query in enumerate(queries)
     ]
 
@@ -109,19 +137,17 @@ def _exact(vectors: Vectors, queries: Vectors, k: int) -> Found:
     return found
 
 
-def _best(
-    query: Vectors, parts: Sequence[Part], found: Sequence[Found], k: int
-) -> list[tuple[int, float]]:
-    """The best `k` over all segments, scored by their vectors; ties by row."""
-    scores = np.concatenate([scores for scores, _ in found])
-    positions = np.concatenate([positions for _, positions in found])
+def _nearest(query: Vectors, parts: Sequence[Part], found: Sequence[Found], k: int) -> Candidates:
+    """The WIDER * k best over all segments as they were found, scored by their vectors."""
+    scores = np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
+    positions = np.concatenate([NOBODY, *(positions for _, positions in found)])
     holders = np.repeat(np.arange(len(parts)), [len(scores) for scores, _ in found])
     order = np.argsort(-scores, kind="stable")[: WIDER * k]
     order = order[positions[order] >= 0]  # FAISS pads short results with -1
-    hits: list[tuple[int, float]] = []
+    rows, exact = np.empty(len(order), np.int64), np.empty(len(order), np.float64)
     for holder in np.unique(holders[order]):
-        chosen = positions[order[holders[order] == holder]]
-        exact = parts[holder].vectors[chosen].astype(np.float64) @ query
-        rows = parts[holder].rows[chosen]
-        hits += zip(rows.tolist(), np.round(exact, DECIMALS).tolist(), strict=True)
-    return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
+        of_holder = holders[order] == holder
+        chosen = positions[order[of_holder]]
+        rows[of_holder] = parts[holder].rows[chosen]
+        exact[of_holder] = parts[holder].vectors[chosen].astype(np.float64) @ query
+    return Candidates(scores[order], holders[order], rows, np.round(exact, DECIMALS))

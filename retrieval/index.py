@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.dense import DenseSearcher, Part
+from retrieval.dense import Part
 from retrieval.encoders.encoder import Encoder, load_encoder
 from retrieval.fusion import DEFAULT, Fusion, alone, hybrid
-from retrieval.ingest.writer import DENSE, LUCENE, check_encoder
-from retrieval.lexical.bm25 import Bm25Searcher
+from retrieval.ingest.writer import check_encoder
+from retrieval.readers import Dense, Readers, ReadersHere
 from retrieval.records import EncoderInfo, Scored, Segment, clean
 from retrieval.storage.manifest import describe
 from retrieval.storage.store import Store
@@ -27,24 +27,28 @@ DEPTH = 100  # hits of each retriever that are fused, at least
 class Index:
     """Open with `Index.open`; safe to use from any thread."""
 
-    def __init__(self, path: Path, store: Store, encoder: Encoder | None) -> None:
+    def __init__(self, path: Path, store: Store, encoder: Encoder | None, readers: Readers) -> None:
         self.path = path
         self._store = store
         self._encoder = encoder
+        self._readers = readers
         self._lock = threading.Lock()
         self._encoder_lock = threading.Lock()  # loading takes seconds, BM25 need not wait for it
-        self._current = _newest(path, store, {})
+        self._current = _newest(readers, store, {})
 
     @classmethod
-    def open(cls, path: Path, encoder: Encoder | None = None) -> "Index":
+    def open(
+        cls, path: Path, encoder: Encoder | None = None, readers: Readers | None = None
+    ) -> "Index":
         """Open the index in `path`; without `encoder`, the one it names is loaded when needed.
 
-        Raises NotAnIndex, IndexMismatch (another encoder or format) or IndexDamaged.
+        It is searched in this process, or by `readers`. Raises NotAnIndex, IndexMismatch (another
+        encoder or format) or IndexDamaged.
         """
         store = Store.open(path)
         if encoder:
             check_encoder(path, store.encoder, encoder.info)
-        return cls(path, store, encoder)
+        return cls(path, store, encoder, readers or ReadersHere(path))
 
     @property
     def encoder(self) -> Encoder:
@@ -142,7 +146,7 @@ class Index:
             if self._store.generation == self._current.number:
                 return False
             old = self._current
-            self._current = _newest(self.path, self._store, old.loaded)
+            self._current = _newest(self._readers, self._store, old.loaded)
         old.retire()
         return True
 
@@ -214,23 +218,23 @@ class _Asked:
 class _Generation:
     """The searchers of one generation; closed when retired and no search is using them."""
 
-    def __init__(self, path: Path, store: Store, loaded: Mapping[Segment, Part]) -> None:
+    def __init__(self, readers: Readers, store: Store, loaded: Mapping[Segment, Part]) -> None:
         committed = store.committed()
         self.number = committed.generation
         self.encoder = committed.encoder  # what made its vectors
         self.loaded = loaded  # segments in memory; most outlive a generation
         self._segments = committed.segments
-        self._path = path
+        self._readers = readers
         self._users = 1  # the index itself
         self._lock = threading.Lock()
-        self._dense: DenseSearcher | None = None
-        self.bm25 = Bm25Searcher(path / LUCENE, self.number)
+        self._dense: Dense | None = None
+        self.bm25 = readers.lexical(self.number)
 
-    def dense(self) -> DenseSearcher:
+    def dense(self) -> Dense:
         """The vectors, read on first use."""
         with self._lock:
             if self._dense is None:
-                self._dense = DenseSearcher(self._path / DENSE, self._segments, self.loaded)
+                self._dense = self._readers.dense(self._segments, self.loaded)
                 self.loaded = self._dense.parts
             return self._dense
 
@@ -268,16 +272,15 @@ def _lexical(generation: _Generation, asked: _Asked) -> list[list[Scored]]:
     """BM25 hits for each question; none where the search does not use them."""
     if asked.mode is Mode.DENSE:
         return [[] for _ in asked.questions]
-    search = generation.bm25.search
-    return [search(question, asked.depth, asked.documents) for question in asked.questions]
+    return generation.bm25.search_many(asked.questions, asked.depth, asked.documents)
 
 
-def _newest(path: Path, store: Store, loaded: Mapping[Segment, Part]) -> _Generation:
+def _newest(readers: Readers, store: Store, loaded: Mapping[Segment, Part]) -> _Generation:
     """Open the committed generation, again if a writer commits another one meanwhile."""
     while True:
         before = store.generation
         try:
-            return _Generation(path, store, loaded)
+            return _Generation(readers, store, loaded)
         except RetrievalError:
             if store.generation == before:
                 raise

@@ -1,6 +1,7 @@
 """search: one question, or a file of queries with a TREC run as its result."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,25 +41,44 @@ def search(  # noqa: PLR0913 - one argument for each option
     rerank: RerankOption = None,
     rerank_weight: WeightOption = None,
     rerank_depth: DepthOption = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Search on the Ray cluster there (an extra)."),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many search, with --ray.")] = 2,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find the passages of an index that answer a question best."""
-    from retrieval.encoders.encoder import load_encoder
-    from retrieval.index import Index
-
     if (question is None) == (queries is None) or (queries is None) != (run is None):
         raise typer.BadParameter("give a QUESTION, or --queries FILE with --run FILE")
     asked = make_search(
         k=k, mode=mode, fusion=fusion, rerank=rerank, weight=rerank_weight, depth=rerank_depth
     )
-    index = Index.open(folder, load_encoder(encoder) if encoder else None)
-    try:
+    with _opened(folder, encoder, ray, processes) as index:
         if question is not None:
             _one(index, question, asked.find(index, [question])[0], json)
         elif queries and run:
             _many(index, queries, run, asked)
-    finally:
-        index.close()
+
+
+@contextmanager
+def _opened(
+    folder: Path, encoder: str | None, ray: str | None, processes: int
+) -> Iterator["Index"]:
+    """The index, searched in this process or by processes of a Ray cluster."""
+    from retrieval.encoders.encoder import load_encoder
+    from retrieval.index import Index
+
+    loaded = load_encoder(encoder) if encoder else None
+    if ray is None:
+        with closing(Index.open(folder, loaded)) as index:
+            yield index
+        return
+    from retrieval.cluster.connection import connected
+    from retrieval.cluster.serving import served
+
+    with connected(ray) as cluster, served(cluster, folder, processes, loaded) as index:
+        yield index
 
 
 def _one(index: "Index", question: str, hits: Sequence[Hit], json: bool) -> None:

@@ -3,7 +3,7 @@
 A search reads one commit, the one that carries the generation asked for.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class Bm25Searcher:
         query = self._query(question, documents)
         found = self._searcher.search(query, max(1, k), self._sort, True).scoreDocs
         return [_scored(entry) for entry in found[:k]]
+
+    def search_many(
+        self, questions: Sequence[str], k: int, documents: Collection[str] | None = None
+    ) -> list[list[Scored]]:
+        """What `search` gives for each question."""
+        return [self.search(question, k, documents) for question in questions]
 
     @on_java_thread
     def count(self) -> int:

@@ -7,13 +7,22 @@ import tempfile
 import psutil
 import pytest
 
+from retrieval.cluster.connection import LOOPBACK
+
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'orbweaver[ray]'")
+
+NODE = {
+    "num_cpus": 1,
+    "object_store_memory": 80 << 20,
+    "include_dashboard": False,
+    "node_ip_address": LOOPBACK,
+}
 
 
 @pytest.fixture(scope="package")
 def nodes():
     """The cluster, and its second node, which a test may take away and must put back."""
-    from retrieval.cluster.connection import LOOPBACK, SETTINGS
+    from retrieval.cluster.connection import SETTINGS
 
     folder = tempfile.mkdtemp()  # short: Ray's sockets lie in it
     os.environ.update(SETTINGS, RAY_TMPDIR=folder)
@@ -23,14 +32,8 @@ def nodes():
     # Else Ray on Linux takes the machine's address for the loopback's, where nobody listens.
     ray_constants.ENABLE_RAY_CLUSTER = False
     cluster = Cluster()
-    settings = {
-        "num_cpus": 1,
-        "object_store_memory": 80 << 20,
-        "include_dashboard": False,
-        "node_ip_address": LOOPBACK,
-    }
-    cluster.add_node(**settings)
-    cluster.add_node(**settings)
+    cluster.add_node(**NODE)
+    cluster.add_node(**NODE)
     yield cluster
     cluster.shutdown()
     del os.environ["RAY_TMPDIR"]

@@ -16,13 +16,13 @@ from retrieval.storage.segments import read_segment
 from retrieval.storage.store import FILE, Store
 from retrieval.storage.verify import verify_index
 from retrieval.types import Mode
-from tests.retrieval.cluster.conftest import ray_processes
+from tests.retrieval.cluster.conftest import NODE, ray_processes
 from tests.retrieval.conftest import TEXTS
 from tests.retrieval.random_encoders import tiny_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.java]
 
-FILES, ENTRIES = 24, 30
+FILES = 24
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +129,40 @@ def test_a_worker_killed_midway_neither_loses_nor_doubles(nodes, sources, encode
     assert len(report.failed) == 3
     assert verify_index(tmp_path / "ray") == []
     assert_same_index(tmp_path / "plain", tmp_path / "ray", encoder)
+
+
+def test_a_lost_machine_neither_loses_nor_doubles(nodes, sources, tmp_path):
+    plain = build_index(sources, tmp_path / "plain", encoder=None, progress=silent)
+    lost = []
+
+    def lose(stage, done, total):
+        if done >= 3 and not lost:
+            (node,) = nodes.worker_nodes
+            lost.append(node)
+            nodes.remove_node(node, allow_graceful=False)
+
+    with connected(nodes.address) as ray:
+        report = build_index(
+            sources, tmp_path / "ray", encoder=None, progress=lose, preparing=prepare_on(ray)
+        )
+    nodes.add_node(**NODE)
+    assert lost
+    assert report.passages == plain.passages
+    assert_same_index(tmp_path / "plain", tmp_path / "ray", None)
+
+
+def test_a_build_goes_on_where_it_was_stopped(nodes, sources, tmp_path):
+    def stop(stage, done, total):
+        if done >= FILES:
+            raise KeyboardInterrupt
+
+    with connected(nodes.address) as ray:
+        with pytest.raises(KeyboardInterrupt):
+            build_index(
+                sources, tmp_path / "ray", encoder=None, progress=stop, preparing=prepare_on(ray)
+            )
+        build_index(
+            sources, tmp_path / "ray", encoder=None, progress=silent, preparing=prepare_on(ray)
+        )
+    build_index(sources, tmp_path / "plain", encoder=None, progress=silent)
+    assert_same_index(tmp_path / "plain", tmp_path / "ray", None)
