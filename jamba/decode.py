@@ -1,12 +1,13 @@
-"""One token of each of several sequences: the model once more, as a chain of matrix products.
+"""One token of each of several sequences on a CPU: the model once more, as one compiled program.
 
-What a token costs is reading the weights; numba reads them faster than torch does, several
-sequences share one reading, and one kernel does what many small tensor operations would. The
-weights are the model's own, float32 or int8, not copies. B sequences, H hidden size, D Mamba
-channels.
+What a token costs is reading the weights, so several sequences share one reading, and the whole
+step is one launch of the kernel in jamba/kernels/decode.py. The weights are the model's own,
+float32 or int8, not copies. B sequences, H hidden size, D Mamba channels.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numba
 import numpy as np
@@ -14,193 +15,229 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from jamba.config import JambaConfig
 from jamba.experts import MLP, MixtureOfExperts
 from jamba.kernels import decode as kernels
 from jamba.kernels.cpu import LOG2_E
-from jamba.model import Attention, Jamba, Layer, Mamba
+from jamba.kernels.decode import EACH_BLOCK, MOST_ROWS, WIDTH, Op
+from jamba.kernels.tiles import ROWS
+from jamba.model import Attention, Jamba, Mamba
 from jamba.quantise import Int8Embedding, Int8Linear
-from jamba.state import AttentionState, MambaState, SequenceState
+from jamba.slots import Slots, advance
+from jamba.state import SequenceState
 
 Array = NDArray[np.float32]
-States = Sequence[MambaState | AttentionState]  # of one layer, one for each sequence
-ONE_CORE_WEIGHTS = 2**24  # models below it are read by one core: waking others costs more
+Phases = NDArray[np.int64]
+Matrix: TypeAlias = nn.Linear | nn.Embedding | Int8Linear | Int8Embedding
+ONE_CORE_WEIGHTS = 2**22  # models below it are read by one core: waking others costs more
+BLOCK_BYTES = 2**16  # of weights that a core takes at a time
+CHANNELS = 256  # of a Mamba layer that a core takes at a time
 
 
 class Decoder:
-    """Steps of one model. Kernels use one core where the model is small, else all of them."""
+    """Steps of one model. One core runs them where the model is small, else all of them."""
 
     def __init__(self, model: Jamba) -> None:
-        self._embedding = _Matrix(model.model.embed_tokens)
-        self._layers = [_LayerStep(layer) for layer in model.model.layers]
-        self._norm = _Norm(model.model.final_layernorm)
-        tied = model.config.tie_word_embeddings
-        self._head = self._embedding if tied else _Matrix(model.lm_head)
+        self._model = model
+        self._slots = Slots()
+        self._program = _Program(model, batch=1)
         size = sum(tensor.numel() for tensor in model.state_dict().values())
-        self._threads = 1 if size < ONE_CORE_WEIGHTS else numba.config.NUMBA_NUM_THREADS
+        self._cores = 1 if size < ONE_CORE_WEIGHTS else numba.config.NUMBA_NUM_THREADS
 
     def step(self, tokens: Sequence[int], states: Sequence[SequenceState]) -> Array:
         """Logits (B, V) after one more token of each sequence; their states move on in place.
 
         Each state is of a batch of one. A row is the same to the bit in any company.
         """
-        threads = numba.get_num_threads()
-        numba.set_num_threads(min(threads, self._threads))
-        try:
-            x = self._embedding.rows(np.asarray(tokens))  # (B, H), the residual stream
-            layers = zip(*(state.layers for state in states), strict=True)
-            for layer, layer_states in zip(self._layers, layers, strict=True):
-                layer.add(x, layer_states)
-            for state in states:
-                state.length += 1
-            return self._head(self._norm(x))
-        finally:
-            numba.set_num_threads(threads)
+        if len(states) > self._program.batch:
+            self._program = _Program(self._model, batch=2 * len(states))
+        slots = self._slots.columns(tokens, states)
+        logits = self._program.run(slots, min(self._cores, numba.get_num_threads()))
+        for state in states:
+            advance(state)
+        return logits
 
 
-class _Matrix:
-    """The weights (R, K) of a module, with what it has of a bias and of scales (R,)."""
+@dataclass(frozen=True, slots=True)
+class _Buffers:
+    """What is passed from phase to phase, with room for a batch."""
 
-    def __init__(self, module: nn.Linear | nn.Embedding | Int8Linear | Int8Embedding) -> None:
-        self.weight = _array(module.weight)
-        self.scale = _array(getattr(module, "scale", None))
-        self._bias = _array(getattr(module, "bias", None))
+    x: Array  # (B, H), the residual stream
+    normed: Array  # (B, H)
+    both: Array  # (B, 2 D), the inputs and the gate of a Mamba layer
+    mixed: Array  # (B, D)
+    parts: Array  # (B, R + 2 N): dt, B and C before their norms
+    y: Array  # (B, D)
+    q: Array  # (B, heads * size)
+    k: Array  # (B, KV heads * size)
+    v: Array
+    attended: Array  # as q
+    inner: Array  # (B * top k, I)
+    chosen: NDArray[np.int64]  # (B, top k) experts
+    shares: Array  # (B, top k), their weights
+    logits: Array  # (B, V)
 
-    def __call__(self, x: Array) -> Array:
-        """x (B, K) times the transpose: (B, R)."""
-        out = np.zeros((len(x), len(self.weight)), np.float32)
-        self.add(x, out)
-        return out
+    @classmethod
+    def of(cls, config: JambaConfig, batch: int) -> "_Buffers":
+        def room(width: int) -> Array:
+            return np.empty((batch, width), np.float32)
 
-    def add(self, x: Array, out: Array) -> None:
-        """Add the product of x (B, K) to out (B, R)."""
-        kernels.add_product(self.weight, self.scale, x, out)
-        if self._bias.size:
-            out += self._bias
-
-    def rows(self, places: NDArray[np.int64]) -> Array:
-        """Rows of the matrix (B, K), a copy."""
-        chosen: Array = self.weight[places]
-        return chosen * self.scale[places, None] if self.scale.size else chosen
-
-
-class _Norm:
-    def __init__(self, norm: nn.RMSNorm) -> None:
-        self._weight, self._eps = _array(norm.weight), np.float32(norm.eps)
-
-    def __call__(self, x: Array) -> Array:
-        out = np.empty_like(x)
-        kernels.rms_norm(x, self._weight, self._eps, out)
-        return out
-
-
-class _LayerStep:
-    def __init__(self, layer: Layer) -> None:
-        self._mixer: _AttentionStep | _MambaStep = (
-            _AttentionStep(layer.self_attn) if layer.is_attention else _MambaStep(layer.mamba)
-        )
-        experts = isinstance(layer.feed_forward, MixtureOfExperts)
-        self._feed_forward: _ExpertsStep | _MLPStep = (
-            _ExpertsStep(layer.feed_forward) if experts else _MLPStep(layer.feed_forward)
-        )
-        self._before_mixer = _Norm(layer.input_layernorm)
-        self._before_feed_forward = _Norm(layer.pre_ff_layernorm)
-
-    def add(self, x: Array, states: States) -> None:
-        """Add the layer's two halves to the residual stream."""
-        self._mixer.add(self._before_mixer(x), states, x)
-        self._feed_forward.add(self._before_feed_forward(x), x)
+        H, D, top = config.hidden_size, config.inner_size, config.num_experts_per_tok
+        queries = config.num_attention_heads * config.head_size
+        keys = config.num_key_value_heads * config.head_size
+        return cls(
+            x=room(H), normed=room(H), both=room(2 * D), mixed=room(D),
+            parts=room(config.dt_rank + 2 * config.mamba_d_state), y=room(D),
+            q=room(queries), k=room(keys), v=room(keys), attended=room(queries),
+            inner=room(top * config.intermediate_size),
+            chosen=np.empty((batch, top), np.int64), shares=room(top),
+            logits=room(config.vocab_size),
+        )  # fmt: skip
 
 
-class _MambaStep:
-    def __init__(self, mamba: Mamba) -> None:
-        self._in, self._out = _Matrix(mamba.in_proj), _Matrix(mamba.out_proj)
-        self._x, self._dt = _array(mamba.x_proj.weight), _array(mamba.dt_proj.weight)
-        self._dt_bias = _array(mamba.dt_proj.bias)
-        self._conv, self._conv_bias = _array(mamba.conv1d.weight)[:, 0], _array(mamba.conv1d.bias)
-        self._A2 = -np.exp(_array(mamba.A_log)) * LOG2_E
-        self._D = _array(mamba.D)
+class _Program:
+    """The phases of a step for up to `batch` sequences; see jamba/kernels/decode.py."""
+
+    def __init__(self, model: Jamba, batch: int) -> None:
+        self.batch = batch
+        self._kept: list[object] = []  # what phases name by address lives as long as they do
+        self._phases: list[list[int]] = []
+        self._config = model.config
+        self._buffers = _Buffers.of(model.config, batch)
+        self._embedding = model.model.embed_tokens
+        for index, layer in enumerate(model.model.layers):
+            self._norm(layer.input_layernorm)
+            if layer.is_attention:
+                self._attention(layer.self_attn, index)
+            else:
+                self._mamba(layer.mamba, index)
+            self._norm(layer.pre_ff_layernorm)
+            if isinstance(layer.feed_forward, MixtureOfExperts):
+                self._experts(layer.feed_forward)
+            else:
+                self._mlp(layer.feed_forward)
+        self._norm(model.model.final_layernorm)
+        tied = model.config.tie_word_embeddings
+        head = self._embedding if tied else model.lm_head
+        self._product(head, self._buffers.normed, self._buffers.logits)
+        self._table: Phases = np.zeros((len(self._phases), WIDTH), np.int64)
+        for row, phase in zip(self._table, self._phases, strict=True):
+            row[: len(phase)] = phase
+        self._counters = np.zeros((2, len(self._phases)), np.int64)
+
+    def run(self, slots: Phases, cores: int) -> Array:
+        """Logits (B, V) of the tokens in the table of slots; the states in it move on."""
+        count = slots.shape[1]
+        self._buffers.x[:count] = _rows(self._embedding, slots[-1])
+        self._counters[:] = 0
+        if cores == 1:
+            kernels.run_alone(self._table, slots, self._counters)
+        else:
+            kernels.run_together(self._table, slots, self._counters, cores)
+        return self._buffers.logits[:count].copy()
+
+    def _mamba(self, mamba: Mamba, layer: int) -> None:
+        at, D, N = self._buffers, self._config.inner_size, self._config.mamba_d_state
+        self._product(mamba.in_proj, at.normed, at.both)
+        taps = mamba.conv1d.weight[:, 0].T  # (W, D)
+        convolution = self._keep(taps), self._keep(mamba.conv1d.bias), D, len(taps), CHANNELS
+        parts = -(-D // CHANNELS)
+        source, target = self._keep(at.both), self._keep(at.mixed)
+        self._add(Op.CONVOLVE, parts, EACH_BLOCK, layer, source, target, *convolution)
+        self._product(mamba.x_proj, at.mixed, at.parts)
         norms = (mamba.dt_layernorm, mamba.b_layernorm, mamba.c_layernorm)
-        self._norms = np.concatenate([_array(norm.weight) for norm in norms])
-        self._eps = np.float32(mamba.dt_layernorm.eps)
-        rank, N, _ = mamba.sizes
-        self._B, self._C = slice(rank, rank + N), slice(rank + N, rank + 2 * N)
+        weights = torch.cat([norm.weight for norm in norms])
+        arrays = (
+            _with(weights, mamba.dt_layernorm.eps), mamba.dt_proj.weight, mamba.dt_proj.bias,
+            -torch.exp(mamba.A_log) * float(LOG2_E), mamba.D,
+        )  # fmt: skip
+        gate = self._keep(at.both) + 4 * D
+        buffers = self._keep(at.mixed), gate, self._keep(at.parts), self._keep(at.y)
+        sizes = D, self._config.dt_rank, N, CHANNELS
+        self._add(Op.SCAN, parts, EACH_BLOCK, layer, *buffers, *map(self._keep, arrays), *sizes)
+        self._product(mamba.out_proj, at.y, at.x, adds=True)
 
-    def add(self, x: Array, states: States, out: Array) -> None:
-        both = self._in(x)
-        inner, gate = both[:, : self._D.size], both[:, self._D.size :]  # (B, D) each
-        mixed, y = np.empty((2, *inner.shape), np.float32)
-        for b, state in enumerate(states):
-            if not isinstance(state, MambaState):
-                raise AssertionError("a Mamba layer with another layer's state")
-            window = state.window[0].numpy()
-            kernels.conv_step(inner[b], window, self._conv, self._conv_bias, mixed[b])
-        parts = np.empty((len(x), self._norms.size), np.float32)  # dt, B and C
-        dt = np.empty_like(mixed)
-        kernels.scan_inputs(
-            mixed, self._x, self._norms, self._eps, self._dt, self._dt_bias, parts, dt
-        )
-        for b, state in enumerate(states):
-            ssm = state.ssm[0].numpy()  # type: ignore[union-attr]  # checked above
-            B, C = parts[b, self._B], parts[b, self._C]
-            kernels.scan_step(mixed[b], gate[b], dt[b], self._A2, B, C, self._D, ssm, y[b])
-        self._out.add(y, out)
+    def _attention(self, attention: Attention, layer: int) -> None:
+        at, config = self._buffers, self._config
+        self._product(attention.q_proj, at.normed, at.q)
+        self._product(attention.k_proj, at.normed, at.k)
+        self._product(attention.v_proj, at.normed, at.v)
+        buffers = map(self._keep, (at.q, at.k, at.v, at.attended))
+        sizes = config.num_attention_heads, config.head_size
+        self._add(Op.ATTEND, config.num_key_value_heads, EACH_BLOCK, layer, *buffers, *sizes)
+        self._product(attention.o_proj, at.attended, at.x, adds=True)
 
+    def _mlp(self, mlp: MLP) -> None:
+        at = self._buffers
+        R, K = mlp.gate_proj.weight.shape
+        rows, blocks = _cut(R, 2 * K * mlp.gate_proj.weight.itemsize)
+        pair = *self._matrix(mlp.gate_proj), *self._matrix(mlp.up_proj)
+        places = self._keep(at.normed), self._keep(at.inner)
+        self._add(Op.GATED, blocks, 0, *pair, R, K, *places, rows)
+        self._product(mlp.down_proj, at.inner, at.x, adds=True)
 
-class _AttentionStep:
-    def __init__(self, attention: Attention) -> None:
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._projections = [_Matrix(projection) for projection in projections]
-        self._out = _Matrix(attention.o_proj)
-        self._size = attention.head_size
+    def _experts(self, block: MixtureOfExperts) -> None:
+        at, count, top = self._buffers, len(block.experts), block.top_k
+        chosen, shares = self._keep(at.chosen), self._keep(at.shares)
+        source = self._keep(at.normed)
+        router = *self._matrix(block.router), count, self._config.hidden_size
+        self._add(Op.ROUTE, 1, EACH_BLOCK, *router, source, chosen, shares, top)
+        matrices = [
+            [*self._matrix(e.gate_proj), *self._matrix(e.up_proj), *self._matrix(e.down_proj)]
+            for e in block.experts
+        ]
+        table = self._keep(np.array(matrices, np.int64))
+        inner, size = self._keep(at.inner), block.experts[0].gate_proj.weight.itemsize
+        R, K = self._config.intermediate_size, self._config.hidden_size
+        rows, blocks = _cut(R, 2 * top * K * size)
+        opens = R, K, source, chosen, top, inner, rows
+        self._add(Op.EXPERTS_OPEN, blocks, 0, table, count, *opens)
+        rows, blocks = _cut(K, top * R * size)
+        closes = K, R, inner, chosen, top, shares, self._keep(at.x), rows
+        self._add(Op.EXPERTS_CLOSE, blocks, 0, table, count, *closes)
 
-    def add(self, x: Array, states: States, out: Array) -> None:
-        q, k, v = (w(x).reshape(len(x), -1, self._size) for w in self._projections)
-        mixed = np.empty_like(q)  # (B, heads, head size)
-        for b, state in enumerate(states):
-            if not isinstance(state, AttentionState):
-                raise AssertionError("an attention layer with another layer's state")
-            state.append(_one_token(k[b]), _one_token(v[b]))
-            keys, values = state.keys[0].numpy(), state.values[0].numpy()
-            kernels.attend(q[b], keys, values, state.length, mixed[b])
-        self._out.add(mixed.reshape(len(x), -1), out)
+    def _norm(self, norm: nn.RMSNorm) -> None:
+        buffers = self._keep(self._buffers.x), self._keep(self._buffers.normed)
+        weights = self._keep(_with(norm.weight, norm.eps))
+        self._add(Op.NORM, 1, EACH_BLOCK, *buffers, weights, norm.weight.numel())
 
+    def _product(self, module: Matrix, source: Array, target: Array, adds: bool = False) -> None:
+        R, K = module.weight.shape
+        rows, blocks = _cut(R, K * module.weight.itemsize)
+        places = self._keep(source), self._keep(target)
+        self._add(Op.PRODUCT, blocks, 0, *self._matrix(module), R, K, *places, rows, int(adds))
 
-class _MLPStep:
-    def __init__(self, mlp: MLP) -> None:
-        matrices = [_Matrix(each) for each in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
-        self._matrices = [array for each in matrices for array in (each.weight, each.scale)]
+    def _matrix(self, module: Matrix) -> tuple[int, ...]:
+        """The operands of a matrix: where weights, scales and bias lie, and whether it is int8."""
+        scale, bias = getattr(module, "scale", None), getattr(module, "bias", None)
+        arrays = map(self._keep, (module.weight, scale, bias))
+        return (*arrays, int(module.weight.dtype == torch.int8))
 
-    def add(self, x: Array, out: Array) -> None:
-        kernels.mlp(*self._matrices, x, out)
+    def _keep(self, values: Tensor | NDArray[np.generic] | None) -> int:
+        """The address of an array's own memory, which is kept alive; 0 for an absent one."""
+        if values is None:
+            return 0
+        if isinstance(values, Tensor):
+            values = values.detach().contiguous().numpy()
+        self._kept.append(values)
+        return int(values.ctypes.data)
 
-
-class _ExpertsStep:
-    def __init__(self, block: MixtureOfExperts) -> None:
-        self._top_k = block.top_k
-        self._router = _array(block.router.weight)
-        self._experts = [_MLPStep(expert) for expert in block.experts]
-
-    def add(self, x: Array, out: Array) -> None:
-        weights = np.empty((len(x), self._top_k), np.float32)
-        chosen = np.empty((len(x), self._top_k), np.int64)
-        kernels.route(self._router, x, weights, chosen)
-        for index in sorted(set(chosen.flat)):  # each expert is read once, for all who chose it
-            rows, rank = np.nonzero(chosen == index)
-            made = np.zeros((len(rows), x.shape[1]), np.float32)
-            self._experts[index].add(x[rows], made)
-            out[rows] += weights[rows, rank, None] * made
-
-
-_NONE = np.empty(0, np.float32)  # an absent bias or scale
-
-
-def _array(parameter: Tensor | None) -> Array:
-    """The parameter's own memory; length 0 for an absent one."""
-    if parameter is None:
-        return _NONE
-    array: Array = parameter.detach().contiguous().numpy()
-    return array
+    def _add(self, op: Op, blocks: int, each: int, *operands: int) -> None:
+        self._phases.append([op, blocks, each, *operands])
 
 
-def _one_token(heads: Array) -> Tensor:
-    return torch.from_numpy(heads)[None, :, None]  # (1, KV heads, 1, head size)
+def _cut(rows: int, row_bytes: int) -> tuple[int, int]:
+    """How many rows a block has, of BLOCK_BYTES or so, and how many blocks that makes."""
+    size = min(max(ROWS, BLOCK_BYTES // row_bytes // ROWS * ROWS), MOST_ROWS)
+    return size, -(-rows // size)
+
+
+def _with(weights: Tensor, last: float) -> Tensor:
+    return torch.cat([weights.detach().flatten(), torch.tensor([last])])
+
+
+def _rows(module: Matrix, places: NDArray[np.int64]) -> Array:
+    """Rows (B, K) of an embedding as float32."""
+    chosen: Array = module.weight.detach().numpy()[places]
+    scale = getattr(module, "scale", None)
+    return chosen if scale is None else chosen * scale.numpy()[places, None]

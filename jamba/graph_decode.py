@@ -15,12 +15,10 @@ from torch import Tensor
 
 from jamba.kernels import triton_decode
 from jamba.model import Attention, Jamba, Mamba
-from jamba.state import AttentionState, SequenceState
+from jamba.slots import CAPACITY, SEEN, TOKEN, Slots, Table, addresses, advance
+from jamba.state import SequenceState
 
 Array = NDArray[np.float32]
-Table = NDArray[np.int64]
-# The last rows of a table; before them come two addresses for each layer.
-CAPACITY, SEEN, TOKEN = -3, -2, -1
 WARM_UP = 2  # steps before a recording, which compile kernels and let libraries set themselves up
 
 
@@ -31,32 +29,17 @@ class GraphDecoder:
         self._model = model
         self._nobody = SequenceState.fresh(model.config, where=model.place)  # fills up a batch
         self._recorded: dict[int, _Recorded] = {}
-        self._states: list[SequenceState] = []  # of the last step, with their columns of the table
-        self._columns: Table = addresses([])
+        self._slots = Slots()
 
     def step(self, tokens: Sequence[int], states: Sequence[SequenceState]) -> Array:
         """Logits (B, V) after one more token of each sequence; their states move on in place."""
         size = 1 << (len(states) - 1).bit_length()
         if size not in self._recorded:
             self._recorded[size] = _Recorded(self._model, size, self._nobody)
-        columns = self._addressed(states)
-        columns[SEEN] = [state.length for state in states]
-        columns[TOKEN] = tokens
-        logits = self._recorded[size].replay(columns)
+        logits = self._recorded[size].replay(self._slots.columns(tokens, states))
         for state in states:
             advance(state)
         return logits
-
-    def _addressed(self, states: Sequence[SequenceState]) -> Table:
-        """The columns of these states, looked up only where they are others than at the last step.
-
-        A step moves states in place; keys and values have other addresses after they have grown.
-        """
-        has_grown = [_make_room(state) for state in states]
-        is_same = len(states) == len(self._states) and all(map(_is, states, self._states))
-        if any(has_grown) or not is_same:
-            self._states, self._columns = list(states), addresses(states)
-        return self._columns
 
 
 class _Recorded:
@@ -83,29 +66,6 @@ class _Recorded:
         self._graph.replay()
         logits: Array = self._logits[:used].cpu().numpy()  # waits, so `_staged` is free again
         return logits
-
-
-def addresses(states: Sequence[SequenceState]) -> Table:
-    """A table (2 layers + 3, B): where each layer's two tensors lie, and the room for keys."""
-    columns = []
-    for state in states:
-        column, room = [], 0
-        for layer in state.layers:
-            if isinstance(layer, AttentionState):
-                column += [layer.keys.data_ptr(), layer.values.data_ptr()]
-                room = layer.keys.shape[2]  # the same in all layers of a sequence
-            else:
-                column += [layer.window.data_ptr(), layer.ssm.data_ptr()]
-        columns.append([*column, room, state.length, 0])
-    return np.array(columns, np.int64).reshape(len(columns), -1).T.copy()
-
-
-def advance(state: SequenceState) -> None:
-    """Count the token that a step has added to a state."""
-    state.length += 1
-    for layer in state.layers:
-        if isinstance(layer, AttentionState):
-            layer.length += 1
 
 
 def step_logits(model: Jamba, table: Tensor) -> Tensor:
@@ -144,17 +104,3 @@ def _attend(
     )
     mixed = triton_decode.attend(q, k, v, keys, values, capacity, seen)
     return attention.o_proj(mixed.flatten(1))
-
-
-def _make_room(state: SequenceState) -> bool:
-    """Make room for one more token; whether any layer had to grow."""
-    grown = False
-    for layer in state.layers:
-        if isinstance(layer, AttentionState) and layer.length == layer.keys.shape[2]:
-            layer.reserve(layer.length + 1)
-            grown = True
-    return grown
-
-
-def _is(one: SequenceState, other: SequenceState) -> bool:
-    return one is other

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
+from jamba import decode
 from jamba.config import JambaConfig
 from jamba.decode import Decoder
 from jamba.kernels import decode as kernels
 from jamba.model import Jamba
+from jamba.slots import Slots
 from jamba.state import SequenceState
 from tests.jamba.random_models import VOCABULARY, draw_fields, relative_error
 
@@ -62,15 +65,52 @@ def test_a_sequence_gets_the_same_bits_in_any_company(seed):
 
 def test_the_gate_of_extreme_values():
     values = np.array([-1e30, -100, -80, -20, -1, 0, 1, 100, 1e30], np.float32)
-    eye = np.eye(9, dtype=np.float32)
-    out = np.empty((1, 9), np.float32)
-    none = np.empty(0, np.float32)
-    kernels.gated_product(np.diag(values), none, eye, none, np.ones((1, 9), np.float32), out)
+    out = applied(values, kernels.silu)
     expected = torch.nn.functional.silu(torch.from_numpy(values)).numpy()
-    np.testing.assert_allclose(out[0], expected, rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-30)
 
 
-def test_each_kernel_is_compiled_once():
+def test_the_step_sizes_of_extreme_values():
+    values = np.array([-1e30, -100, -20, -3, -1, 0, 1e-4, 1, 3, 20, 100, 1e30], np.float32)
+    expected = torch.nn.functional.softplus(torch.from_numpy(values).double()).numpy()
+    np.testing.assert_allclose(applied(values, kernels.softplus), expected, rtol=5e-7, atol=1e-37)
+
+
+def applied(values, function):
+    """A helper of the kernels on every value, compiled as they are."""
+
+    @njit
+    def run(values, out):
+        for i in range(values.size):
+            out[i] = function(values[i])
+
+    out = np.empty_like(values)
+    run(values, out)
+    return out
+
+
+def test_steps_find_a_state_that_was_read_on_between_them():
+    model = random_model(1)
+    ids = torch.randint(0, VOCABULARY, (1, 12), generator=torch.Generator().manual_seed(1))
+    state, decoder = SequenceState.fresh(model.config, capacity=1), Decoder(model)
+    for begin in range(0, 12, 3):  # a step, two tokens of a prompt, a step ...
+        decoder.step([int(ids[0, begin])], [state])
+        logits = model(ids[:, begin + 1 : begin + 3], state)
+    assert relative_error(logits, model(ids)[:, 10:]) < 1e-4
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_any_number_of_cores_gives_the_same_bits(cores):
+    """More than there are included: a core that never comes must not be waited for."""
+    model = random_model(3)
+    states = [SequenceState.fresh(model.config) for _ in range(2)]
+    slots, program = Slots(), decode._Program(model, batch=2)
+    alone = program.run(slots.columns([5, 6], states[:2]), 1)
+    again = [SequenceState.fresh(model.config) for _ in range(2)]
+    assert (program.run(Slots().columns([5, 6], again), cores) == alone).all()
+
+
+def test_a_step_is_compiled_once():
     """Another layout of an argument would stop a running stream for seconds to compile again."""
     for seed in range(3):
         model = random_model(seed)
@@ -82,10 +122,5 @@ def test_each_kernel_is_compiled_once():
                 ]
                 for token in range(6):
                     decoder.step([token] * batch, states)
-    for product in (kernels.add_product, kernels.mlp):  # once for each kind of weight
-        weights = [signature[0].dtype for signature in product.dispatcher.signatures]
-        assert len(weights) == len(set(weights)) <= 2
-    chains = (kernels.scan_step, kernels.attend, kernels.scan_inputs, kernels.route)
-    others = [kernel.dispatcher for kernel in chains]
-    others += [kernels.conv_step, kernels.rms_norm]
-    assert [len(dispatcher.signatures) for dispatcher in others] == [1] * 6
+    assert len(kernels.run_alone.signatures) <= 1
+    assert len(kernels.run_together.dispatcher.signatures) <= 1

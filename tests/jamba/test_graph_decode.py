@@ -7,13 +7,14 @@ import torch
 from jamba.config import Quantisation
 from jamba.decode import Decoder
 from jamba.experts import MixtureOfExperts
+from jamba.slots import addresses, advance
 from jamba.state import AttentionState, SequenceState
 from jamba.weights import load_model
 from tests.jamba.random_models import VOCABULARY, relative_error
 
 pytest.importorskip("triton", reason="triton is not installed")
 
-from jamba.graph_decode import GraphDecoder, addresses, advance, step_logits
+from jamba.graph_decode import GraphDecoder, step_logits
 from jamba.kernels import triton_decode
 
 
