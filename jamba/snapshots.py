@@ -211,10 +211,10 @@ class SnapshotStore:
                 node.fill(state.recurrent(), logits.clone())
                 self._bytes += node.state_bytes
                 self.counters.stored += 1
-                self._unsaved[node] = fingerprint
+                self._is_new(node, fingerprint)
             if not tags <= node.tags:
                 node.tags |= tags
-                self._unsaved[node] = fingerprint
+                self._is_new(node, fingerprint)
             node.used_at = self._clock
             self._shrink(node)
 
@@ -267,11 +267,13 @@ class SnapshotStore:
             count = sum(n.recurrent is not None for top in tops for n in top.subtree())
             for top in tops:
                 self._remove(top, MissReason.FORGOTTEN)
-            for node in [n for n in self._unsaved if any(tag in up.tags for up in n.path())]:
-                del self._unsaved[node]
             on_disk = 0 if self._folder is None else self._folder.forget(tag)
             self.counters.forgotten += max(count, on_disk)
             return max(count, on_disk)
+
+    def _is_new(self, node: Node, fingerprint: str) -> None:
+        if self._folder is not None:
+            self._unsaved[node] = fingerprint
 
     def _root(self, fingerprint: str) -> Node:
         return self._roots.setdefault(fingerprint, Node(b"", b"", 0))
@@ -343,6 +345,7 @@ class SnapshotStore:
         """Cut a node off with all below it, and those above that then lead nowhere."""
         for gone in node.subtree():
             self._bytes -= gone.total_bytes
+            self._unsaved.pop(gone, None)  # which would keep its memory beyond the budget
             self._remember(gone.name, reason)
         above = node.above
         if above is None:

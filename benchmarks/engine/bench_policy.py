@@ -23,10 +23,11 @@ from typing import Any
 
 import torch
 
+from jamba import state as state_module
 from jamba.config import JambaConfig
 from jamba.prefixes import Node
 from jamba.snapshots import SnapshotStore
-from jamba.state import AttentionState, MambaState, SequenceState
+from jamba.state import AttentionState, MambaState, Place, SequenceState
 
 # The bytes of Jamba Reasoning 3B in float32, in two layers instead of 28: 26 Mamba layers of width
 # 5120 as one of 133,120, and the one KV head of each of two attention layers as two of one layer.
@@ -35,6 +36,7 @@ CONFIG = JambaConfig(
     attn_layer_period=2, attn_layer_offset=1, mamba_expand=52,
 )  # fmt: skip
 BUDGETS_GIB = (1, 4, 16)
+NOWHERE = Place(torch.device("meta"), torch.float32)
 PASSAGES, IN_A_DOCUMENT, K, USERS = 5000, 10, 4, 20
 SYSTEM_TOKENS, PASSAGE_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS = 60, (90, 260), (10, 40), (20, 80)
 ALIGN, ALL = 528, 2048  # block sizes of vLLM's two modes for hybrid models
@@ -211,11 +213,11 @@ def at_budgets(prompts: Sequence[Prompt], policy: str) -> list[dict[str, float]]
 def played(prompts: Sequence[Prompt], admits: Admission, max_bytes: int) -> SnapshotStore:
     """The store after the trace; each prompt looks up, then stores what the policy admits."""
     store, branches = SnapshotStore(max_bytes=max_bytes), Branches()
-    with torch.device("meta"):
-        logits = torch.zeros(CONFIG.vocab_size)
+    logits = torch.zeros(CONFIG.vocab_size, device=NOWHERE.device)
+    with copied_nowhere():
         for prompt in prompts:
             ends = admits(prompt, branches)
-            found = store.find("", CONFIG, prompt.ids, ends)
+            found = store.find("", CONFIG, prompt.ids, ends, NOWHERE)
             begin = 0 if found.state is None else found.state.length
             for end in ends:
                 if end > begin:
@@ -224,9 +226,20 @@ def played(prompts: Sequence[Prompt], admits: Admission, max_bytes: int) -> Snap
     return store
 
 
+@contextmanager
+def copied_nowhere() -> Iterator[None]:
+    """Copies of states stay on the meta device, where the store would bring them to memory."""
+    copy = state_module._copy
+    state_module._copy = torch.clone
+    try:
+        yield
+    finally:
+        state_module._copy = copy
+
+
 def state_after(tokens: int) -> SequenceState:
     """A state of the right sizes, without contents."""
-    state = SequenceState.fresh(CONFIG, capacity=tokens)
+    state = SequenceState.fresh(CONFIG, capacity=tokens, where=NOWHERE)
     for layer in state.layers:
         if isinstance(layer, AttentionState):
             layer.length = tokens

@@ -1,5 +1,8 @@
 """What the store keeps, drops and says; that a restored state is the whole truth."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -90,6 +93,21 @@ def test_the_budget_holds_and_says_what_was_evicted(model):
     assert store.counters.evicted == 7
     assert find(store, model, [0, *PROMPT[1:]], [20, 40]).miss_reason == MissReason.EVICTED
     assert find(store, model, [9, *PROMPT[1:]], [20, 40]).state.length == 20
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_what_is_evicted_gives_its_memory_back(model, tmp_path, has_folder):
+    """Also where it waits to be written, or where there is no folder to write it to."""
+    store = SnapshotStore(folder=tmp_path if has_folder else None)
+    fill(store, model, PROMPT, [40])
+    (node,) = store._nodes()
+    held = weakref.ref(node.recurrent[0])
+    store.max_bytes = store.used_bytes + 1
+    del node
+    fill(store, model, PROMPT[::-1], [40])
+    gc.collect()
+    assert len(store) == 1
+    assert held() is None
 
 
 def test_what_is_used_stays(model):
