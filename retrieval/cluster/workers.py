@@ -76,13 +76,13 @@ class Workers:
         if reference in self._starting:
             self._welcome(reference)
             return
-        worker, share = self._out.pop(reference)
+        worker, share = self._out[reference]
         try:
             shares.done(share, self._got(reference))
         except _Lost as lost:
-            shares.put_back(_tried(share, lost))
-            self._bury(worker)
+            self._bury(worker, shares, lost)
         else:
+            del self._out[reference]
             self._free.append(worker)
 
     def _welcome(self, reference: Any) -> None:
@@ -99,12 +99,16 @@ class Workers:
             self._alive.add(worker)
             self._free += [worker] * SLOTS
 
-    def _bury(self, worker: Any) -> None:
-        if worker in self._alive:  # else another of its shares has told so already
-            self._alive.remove(worker)
-            self._free = [free for free in self._free if free != worker]
-            self._ray.kill(worker)  # it may live, if only a result was lost
-            self._add()
+    def _bury(self, worker: Any, shares: "_Shares", lost: "_Lost") -> None:
+        """Replace a worker; of its shares the first was being done, the others only waited."""
+        references = [each for each, (owner, _) in self._out.items() if owner == worker]
+        first, *others = [self._out.pop(reference)[1] for reference in references]
+        for share in (*others, _tried(first, lost)):
+            shares.put_back(share)
+        self._alive.remove(worker)
+        self._free = [free for free in self._free if free != worker]
+        self._ray.kill(worker)  # it may live, if only a result was lost
+        self._add()
 
     def _add(self) -> None:
         worker = self._start()
