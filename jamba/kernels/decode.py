@@ -15,7 +15,15 @@ import numpy as np
 from numba import prange
 
 from jamba.kernels.atomics import fetch_add, floats, integers, wait_until
-from jamba.kernels.cpu import LOG2_E, compiled, compiled_serial, exp2_fast, inlined
+from jamba.kernels.cpu import (
+    LOG2_E,
+    compiled,
+    compiled_serial,
+    exp2_fast,
+    inlined,
+    silu,
+    softplus,
+)
 from jamba.kernels.tiles import COLUMNS, dots
 
 ONE = np.float32(1.0)
@@ -46,26 +54,6 @@ EACH_BLOCK = 1  # a phase has its blocks for each sequence
 MATRIX = 4
 SEEN = -2  # the row of a table of slots (jamba/slots.py) with the tokens before this one
 CAPACITY = -3
-
-
-@inlined
-def silu(v):  # type: ignore[no-untyped-def]
-    """v * sigmoid(v)."""
-    return v / (ONE + exp2_fast(-v * LOG2_E)) if v > np.float32(-80.0) else np.float32(0.0)
-
-
-@inlined
-def softplus(v):  # type: ignore[no-untyped-def]
-    """log(1 + exp(v)), by the series of 2 artanh(u / (2 + u)), u = exp(-|v|), to 2e-7."""
-    u = exp2_fast(-abs(v) * LOG2_E)
-    s = u / (np.float32(2.0) + u)
-    q = s * s
-    p = np.float32(2 / 11) * q + np.float32(2 / 9)
-    p = p * q + np.float32(2 / 7)
-    p = p * q + np.float32(2 / 5)
-    p = p * q + np.float32(2 / 3)
-    p = p * q + np.float32(2.0)
-    return max(v, np.float32(0.0)) + p * s
 
 
 @inlined

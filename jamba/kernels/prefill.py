@@ -13,33 +13,12 @@ from jamba.kernels.cpu import (
     advance,
     compiled,
     compiled_serial,
-    exp2_fast,
     inlined,
+    silu,
+    softplus,
 )
 
-ZERO, HALF, ONE, TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
-HIGHEST = np.float32(126.0)  # a power of two that float32 still holds
-
-
-@inlined
-def silu(v):  # type: ignore[no-untyped-def]
-    """v * sigmoid(v), without a branch, so that a loop of it runs in vector registers."""
-    return v / (ONE + exp2_fast(min(-v * LOG2_E, HIGHEST)))
-
-
-@inlined
-def softplus(v):  # type: ignore[no-untyped-def]
-    """log(1 + exp(v)) = max(v, 0) + 2 atanh(e / (2 + e)), e = exp(-abs(v)); small values, too."""
-    e = exp2_fast(-abs(v) * LOG2_E)
-    s = e / (TWO + e)  # at most a third, so six terms of the series are enough
-    q = s * s
-    p = np.float32(2 / 11)
-    p = p * q + np.float32(2 / 9)
-    p = p * q + np.float32(2 / 7)
-    p = p * q + np.float32(2 / 5)
-    p = p * q + np.float32(2 / 3)
-    p = p * q + TWO
-    return HALF * (v + abs(v)) + p * s  # max() would lose a NaN
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
 @compiled
@@ -77,16 +56,9 @@ def norm_parts(parts, R, dt_weight, b_weight, c_weight, eps):  # type: ignore[no
             normalise(row[R + N :], c_weight, eps, row[R + N :])
 
 
-@compiled_serial
-def rms_norm(x, weight, eps, out):  # type: ignore[no-untyped-def]
-    """out = x / sqrt(mean(x * x) + eps) * weight; x, out: (rows, K)."""
-    for row in range(x.shape[0]):
-        normalise(x[row], weight, eps, out[row])
-
-
 @inlined
 def normalise(x, weight, eps, out):  # type: ignore[no-untyped-def]
-    """`rms_norm` of one vector."""
+    """out = x / sqrt(mean(x * x) + eps) * weight, of one vector."""
     total = ZERO
     for k in range(x.size):
         total += x[k] * x[k]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from jamba import prefill
 from jamba.experts import MLP
-from jamba.kernels.prefill import softplus
+from jamba.kernels.cpu import softplus
 from jamba.model import Mamba, causal_conv
 from jamba.scan import selective_scan_reference
 
