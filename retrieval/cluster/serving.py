@@ -119,8 +119,9 @@ class RayReaders:
 
     def close(self) -> None:
         """End the processes."""
-        for actor in self.actors:
-            self._ray.kill(actor)
+        if self._ray.is_initialized():  # else they have ended, and asking would end this process
+            for actor in self.actors:
+                self._ray.kill(actor)
 
 
 class _Lexical:

@@ -39,8 +39,9 @@ class Workers:
 
     def close(self) -> None:
         """End every worker; what they were doing is lost."""
-        for worker in (*self._starting.values(), *self._alive):
-            self._ray.kill(worker)
+        if self._ray.is_initialized():  # else they have ended, and asking would end this process
+            for worker in (*self._starting.values(), *self._alive):
+                self._ray.kill(worker)
 
     def map(self, contents: Iterable[Any]) -> Iterator[Any]:
         """What `work` makes of each, in order; raises what it raises, or ClusterError."""

@@ -21,7 +21,7 @@ NODE = {
 
 @pytest.fixture(scope="package")
 def nodes():
-    """The cluster, and its second node, which a test may take away and must put back."""
+    """The cluster; a test may add a node and take it away."""
     from retrieval.cluster.connection import SETTINGS
 
     folder = tempfile.mkdtemp()  # short: Ray's sockets lie in it

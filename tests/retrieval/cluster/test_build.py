@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 
 import numpy as np
 import pytest
@@ -135,17 +136,19 @@ def test_a_lost_machine_neither_loses_nor_doubles(nodes, sources, tmp_path):
     plain = build_index(sources, tmp_path / "plain", encoder=None, progress=silent)
     lost = []
 
-    def lose(stage, done, total):
-        if done >= 3 and not lost:
-            (node,) = nodes.worker_nodes
-            lost.append(node)
-            nodes.remove_node(node, allow_graceful=False)
-
     with connected(nodes.address) as ray:
+        third = nodes.add_node(**NODE)  # one that this process is surely not connected to
+
+        def lose(stage, done, total):
+            if done >= 3 and not lost:
+                nodes.remove_node(third, allow_graceful=False)
+                lost.append(third)
+
         report = build_index(
             sources, tmp_path / "ray", encoder=None, progress=lose, preparing=prepare_on(ray)
         )
-    nodes.add_node(**NODE)
+        while sum(node["Alive"] for node in ray.nodes()) > 2:  # or the next test may ask it
+            time.sleep(0.2)
     assert lost
     assert report.passages == plain.passages
     assert_same_index(tmp_path / "plain", tmp_path / "ray", None)
