@@ -24,7 +24,7 @@ class QueueFull(JambaError):
 class Limits:
     """How much is done at once; raises JambaError on a limit that is not positive."""
 
-    chunk: int = 256  # prompt tokens read in a step
+    chunk: int = 512  # prompt tokens read in a step
     running: int = 64  # sequences that have a state, whether they still read or write already
     waiting: int = 256  # requests in the queue; one more is refused
     state_bytes: int = 2**32  # of all running sequences' states
