@@ -30,7 +30,9 @@ Array = NDArray[np.float32]
 Phases = NDArray[np.int64]
 Matrix: TypeAlias = nn.Linear | nn.Embedding | Int8Linear | Int8Embedding
 ONE_CORE_WEIGHTS = 2**22  # models below it are read by one core: waking others costs more
-BLOCK_BYTES = 2**16  # of weights that a core takes at a time
+# Bytes of weights that a core takes at a time. Of large blocks less is fetched ahead in vain, of
+# small ones the last core waits less for the other: PARTS blocks where that lies between.
+SMALLEST_BLOCK, LARGEST_BLOCK, PARTS = 2**16, 2**19, 8
 CHANNELS = 256  # of a Mamba layer that a core takes at a time
 
 
@@ -227,8 +229,9 @@ class _Program:
 
 
 def _cut(rows: int, row_bytes: int) -> tuple[int, int]:
-    """How many rows a block has, of BLOCK_BYTES or so, and how many blocks that makes."""
-    size = min(max(ROWS, BLOCK_BYTES // row_bytes // ROWS * ROWS), MOST_ROWS)
+    """How many rows a block has, and how many blocks that makes."""
+    most_bytes = max(SMALLEST_BLOCK, min(LARGEST_BLOCK, rows * row_bytes // PARTS))
+    size = min(max(ROWS, most_bytes // row_bytes // ROWS * ROWS), MOST_ROWS)
     return size, -(-rows // size)
 
 
