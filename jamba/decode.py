@@ -132,10 +132,7 @@ class _Program:
         count = slots.shape[1]
         self._buffers.x[:count] = _rows(self._embedding, slots[-1])
         self._counters[:] = 0
-        if cores == 1:
-            kernels.run_alone(self._table, slots, self._counters)
-        else:
-            kernels.run_together(self._table, slots, self._counters, cores)
+        kernels.run(self._table, slots, self._counters, cores)
         return self._buffers.logits[:count].copy()
 
     def _mamba(self, mamba: Mamba, layer: int) -> None:

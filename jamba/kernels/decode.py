@@ -66,19 +66,13 @@ def dot(row, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def run_together(program, slots, counters, cores):  # type: ignore[no-untyped-def]
-    """Run a program (P, WIDTH) on several cores; `counters` (2, P) are zero.
+def run(program, slots, counters, cores):  # type: ignore[no-untyped-def]
+    """Run a program (P, WIDTH) on some cores; `counters` (2, P) are zero.
 
     slots: (2 layers + 3, B), as jamba/slots.py makes it.
     """
     for _ in prange(cores):
         _work(program, slots, counters)
-
-
-@compiled_serial
-def run_alone(program, slots, counters):  # type: ignore[no-untyped-def]
-    """The same on one core, which is quicker where the model is small."""
-    _work(program, slots, counters)
 
 
 @compiled_serial

@@ -36,22 +36,39 @@ def _strip(columns: int, is_int8: bool) -> Any:
         typing: Any, weight: Any, rows: Any, x0: Any, x1: Any, x2: Any, size: Any, sums: Any
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows, size = args[1], args[5]
-            tiled = builder.and_(rows, _I64(-ROWS))
-            for begin, end, height in ((_I64(0), tiled, ROWS), (tiled, rows, 1)):
-                with cgutils.for_range_slice(builder, begin, end, _I64(height)) as (first, _):
-                    row_bytes = size if is_int8 else builder.mul(size, _I64(4))
-                    start = builder.add(args[0], builder.mul(first, row_bytes))
-                    starts = [
-                        builder.add(start, builder.mul(row_bytes, _I64(r))) for r in range(height)
-                    ]
-                    out = builder.add(args[6], builder.mul(first, _I64(4 * columns)))
-                    _tile(builder, starts, args[2 : 2 + columns], size, out, is_int8)
+            builder.call(_function(builder.module, columns, is_int8), args)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), generate
 
     return strip
+
+
+def _function(module: Any, columns: int, is_int8: bool) -> Any:
+    """The module's function for a strip; one for all its callers, or compiling takes minutes."""
+    kind = ir.FunctionType(ir.VoidType(), [_I64] * 7)
+    name = f"jamba_strip_{columns}_{'int8' if is_int8 else 'float32'}"
+    function = cgutils.get_or_insert_function(module, kind, name)
+    if function.is_declaration:
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        builder = ir.IRBuilder(function.append_basic_block())
+        _all_rows(builder, list(function.args), columns, is_int8)
+        builder.ret_void()
+    return function
+
+
+def _all_rows(builder: Any, args: list[Any], columns: int, is_int8: bool) -> None:
+    """ROWS rows at a time, then those that are left."""
+    weight, rows, *vectors, size, sums = args
+    tiled = builder.and_(rows, _I64(-ROWS))
+    for begin, end, height in ((_I64(0), tiled, ROWS), (tiled, rows, 1)):
+        with cgutils.for_range_slice(builder, begin, end, _I64(height)) as (first, _):
+            row_bytes = size if is_int8 else builder.mul(size, _I64(4))
+            start = builder.add(weight, builder.mul(first, row_bytes))
+            starts = [builder.add(start, builder.mul(row_bytes, _I64(r))) for r in range(height)]
+            out = builder.add(sums, builder.mul(first, _I64(4 * columns)))
+            _tile(builder, starts, vectors[:columns], size, out, is_int8)
 
 
 def _tile(
