@@ -23,8 +23,10 @@ demo: venv ## install what is missing, build the sample collection once, serve t
 test: dev chromium ## everything that is quick (at most 12 minutes on two cores)
 	$(PYTEST) -m "not slow and not gpu"
 
+# Ray has a process to itself: it takes over SIGSEGV, by which a JVM that already runs works.
 test-slow: dev chromium ## the long rest: packaging, kill and resume, big collections
-	$(PYTEST) -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu" tests/retrieval/cluster
+	$(PYTEST) -m "slow and not gpu" --ignore=tests/retrieval/cluster
 
 check: dev ## style, types, architecture
 	$(PY) -m ruff check $(CODE)
