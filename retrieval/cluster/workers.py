@@ -1,7 +1,9 @@
 """Shares of work for Ray actors that may die: each result once, in the order of the shares.
 
 A share is a pure function's argument. One whose worker died, or whose result was lost with a
-machine, goes to another worker; a worker that died is replaced, and is waited for by nobody.
+machine, goes to another worker, and then by itself: which of two shares a worker died of cannot be
+told, since the first may be done and its result on the way. A worker that died is replaced, and is
+waited for by nobody.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,12 @@ PATIENCE = 300.0  # seconds without any worker, while the cluster has no room
 class _Share:
     number: int
     content: Any
-    deaths: int = 0
+    deaths: int = 0  # of workers that had it
+
+    @property
+    def slots(self) -> int:
+        """How many of a worker's slots it takes: all of them where it may be what kills."""
+        return SLOTS if self.deaths else 1
 
 
 class Workers:
@@ -58,11 +65,20 @@ class Workers:
             if not self._starting and not self._alive:
                 for _ in range(self._count):
                     self._add()
-            if not self._free:
+            worker = self._free_for(share)
+            if worker is None:
                 shares.put_back(share)
                 return
-            worker = self._free.pop(0)
             self._out[worker.work.remote(share.content)] = worker, share
+
+    def _free_for(self, share: _Share) -> Any | None:
+        """A worker with the slots that a share takes, which are free no more; None without one."""
+        for worker in self._free:
+            if self._free.count(worker) >= share.slots:
+                for _ in range(share.slots):
+                    self._free.remove(worker)
+                return worker
+        return None
 
     def _next_event(self, shares: "_Shares") -> None:
         """Wait until a worker is ready, or a share is done or has to be done again."""
@@ -84,7 +100,7 @@ class Workers:
             self._bury(worker, shares, lost)
         else:
             del self._out[reference]
-            self._free.append(worker)
+            self._free += [worker] * share.slots
 
     def _welcome(self, reference: Any) -> None:
         worker = self._starting.pop(reference)
@@ -101,11 +117,10 @@ class Workers:
             self._free += [worker] * SLOTS
 
     def _bury(self, worker: Any, shares: "_Shares", lost: "_Lost") -> None:
-        """Replace a worker; of its shares the first was being done, the others only waited."""
+        """Replace a worker; each of its shares may be what it died of."""
         references = [each for each, (owner, _) in self._out.items() if owner == worker]
-        first, *others = [self._out.pop(reference)[1] for reference in references]
-        for share in (*others, _tried(first, lost)):
-            shares.put_back(share)
+        for reference in reversed(references):  # the last put back is the next to be done
+            shares.put_back(_tried(self._out.pop(reference)[1], lost))
         self._alive.remove(worker)
         self._free = [free for free in self._free if free != worker]
         self._ray.kill(worker)  # it may live, if only a result was lost

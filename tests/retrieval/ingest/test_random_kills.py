@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.java, pytest.mark.slow]
 
 SEEDS = range(10)
 FILES = {"manifest.json", "passages.db", "writer.lock", "lucene"}
-BASE, BATCH, ENTRIES = 40, 10, 60
+BASE, MORE, BATCH, ENTRIES = 40, 20, 10, 60
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +92,7 @@ def check_tidy(path):
 def add_on(path, encoder, tell):
     with IndexWriter(path, load_encoder(encoder)) as writer:
         tell(writer.generation)
-        for n in count(BASE):
+        for n in range(BASE, BASE + MORE):  # a slow first step leaves time for many
             add(writer, [n])
             tell(writer.commit())
 
@@ -106,16 +106,16 @@ def test_killed_while_adding(index, encoders, seed):
     found = generation_of(index, encoders[0], expected)
     assert found in (told, told + 1)
     with IndexWriter(index, encoders[0]) as writer:
-        add(writer, [n for n in range(BASE + 20) if not writer.has(f"d{n}")])
+        add(writer, [n for n in range(BASE + MORE) if not writer.has(f"d{n}")])
         writer.commit()
-    generation_of(index, encoders[0], lambda _: range(BASE + 20))
+    generation_of(index, encoders[0], lambda _: range(BASE + MORE))
     check_tidy(index)
 
 
 def remove_on(path, encoder, tell):
     with IndexWriter(path, load_encoder(encoder)) as writer:
         tell(writer.generation)
-        for n in range(BASE):
+        for n in range(MORE):
             writer.remove(f"d{n}")
             tell(writer.commit())
 
@@ -129,13 +129,13 @@ def test_killed_while_removing(index, encoders, seed):
     found = generation_of(index, encoders[0], expected)
     assert found in (told, told + 1)
     with IndexWriter(index, encoders[0]) as writer:
-        for n in range(20):
+        for n in range(MORE):
             writer.remove(f"d{n}")
         writer.commit()
-    generation_of(index, encoders[0], lambda _: range(20, BASE))
+    generation_of(index, encoders[0], lambda _: range(MORE, BASE))
     check_tidy(index)
-    assert not [n for n in range(20) if holding(index, word(n).encode())]
-    assert holding(index, word(20).encode())
+    assert not [n for n in range(MORE) if holding(index, word(n).encode())]
+    assert holding(index, word(MORE).encode())
 
 
 def reembed_on(path, encoders, tell):
