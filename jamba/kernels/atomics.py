@@ -39,26 +39,26 @@ def load(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@intrinsic
-def _float_pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+def _pointer(element: Any) -> Any:
+    """The kernel that makes an address a pointer to elements of a type."""
 
-    return types.CPointer(types.float32)(types.int64), generate
+    @intrinsic
+    def pointer(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(element)(types.int64), generate
+
+    return pointer
+
+
+_float_pointer, _integer_pointer = _pointer(types.float32), _pointer(types.int64)
 
 
 @compiled_serial
 def floats(address, count):  # type: ignore[no-untyped-def]
     """The `count` float32 at an address."""
     return numba.carray(_float_pointer(address), (count,))
-
-
-@intrinsic
-def _integer_pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(types.int64), generate
 
 
 @compiled_serial

@@ -74,36 +74,49 @@ def gated_scan(x, projected, dt, A_log, parts, D, state):  # type: ignore[no-unt
     dt: (B, T, D) before its softplus; A_log: (D, N); parts: (B, T, R + 2N), B and C at its end;
     D: (D,); `state` (B, D, N) is read, advanced and written in place.
     """
-    batch, steps, width = x.shape
-    N = A_log.shape[1]
-    R = parts.shape[2] - 2 * N
+    batch, _, width = x.shape
     blocks = (width + CHANNELS - 1) // CHANNELS
     for job in prange(batch * blocks):
-        b = job // blocks
-        low = (job % blocks) * CHANNELS
-        count = min(CHANNELS, width - low)
-        D_here = D[low : low + count]
-        h = np.zeros((N, CHANNELS), np.float32)
-        a = np.zeros((N, CHANNELS), np.float32)
-        step = np.zeros(CHANNELS, np.float32)
-        u = np.zeros(CHANNELS, np.float32)
-        out = np.zeros(CHANNELS, np.float32)
-        h[:, :count] = state[b, low : low + count].T
-        a[:, :count] = -np.exp(A_log[low : low + count].T) * LOG2_E
-        for t in range(steps):
-            x_t = x[b, t, low : low + count]
-            dt_t = dt[b, t, low : low + count]
-            gate = projected[b, t, width + low : width + low + count]
-            for c in range(count):  # short loops over few arrays, or none of them is vectorised
-                step[c] = softplus(dt_t[c])
-            for c in range(count):
-                u[c] = step[c] * x_t[c]
-            for c in range(count):
-                out[c] = D_here[c] * x_t[c]
-            advance(h, a, step, u, parts[b, t, R : R + N], parts[b, t, R + N :], out)
-            for c in range(count):
-                x_t[c] = out[c] * silu(gate[c])
-        state[b, low : low + count] = h[:, :count].T
+        b, low = job // blocks, (job % blocks) * CHANNELS
+        _scan_channels(x[b], projected[b], dt[b], A_log, parts[b], D, state[b], low)
+
+
+@compiled_serial  # by itself: parallel loops are looked for in what stands in a prange, slowly
+def _scan_channels(x, projected, dt, A_log, parts, D, state, low):  # type: ignore[no-untyped-def]
+    """What gated_scan does, for one sequence's channels from `low` on, CHANNELS at most."""
+    steps, width = x.shape
+    N = A_log.shape[1]
+    R = parts.shape[1] - 2 * N
+    high = min(low + CHANNELS, width)
+    count = high - low
+    D_here = D[low:high]
+    h = np.zeros((N, CHANNELS), np.float32)
+    a = np.zeros((N, CHANNELS), np.float32)
+    step = np.zeros(CHANNELS, np.float32)
+    u = np.zeros(CHANNELS, np.float32)
+    out = np.zeros(CHANNELS, np.float32)
+    for c in range(count):
+        for n in range(N):
+            h[n, c] = state[low + c, n]
+            a[n, c] = -np.exp(A_log[low + c, n]) * LOG2_E
+    for t in range(steps):
+        x_t, dt_t, gate_t = (
+            x[t, low:high],
+            dt[t, low:high],
+            projected[t, width + low : width + high],
+        )
+        for c in range(count):  # short loops over few arrays, or none of them is vectorised
+            step[c] = softplus(dt_t[c])
+        for c in range(count):
+            u[c] = step[c] * x_t[c]
+        for c in range(count):
+            out[c] = D_here[c] * x_t[c]
+        advance(h, a, step, u, parts[t, R : R + N], parts[t, R + N :], out)
+        for c in range(count):
+            x_t[c] = out[c] * silu(gate_t[c])
+    for c in range(count):
+        for n in range(N):
+            state[low + c, n] = h[n, c]
 
 
 @compiled

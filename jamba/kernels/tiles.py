@@ -22,26 +22,34 @@ AHEAD = 8192  # bytes from what is read to what is asked for
 ROWS, COLUMNS = 4, 3  # of the largest tile: 12 sums, 3 vectors and a row fill 16 registers
 
 _FLOAT, _BYTE, _I64 = ir.FloatType(), ir.IntType(8), ir.IntType(64)
+_KINDS = [(columns, is_int8) for columns in range(1, COLUMNS + 1) for is_int8 in (False, True)]
 
 
-def _strip(columns: int, is_int8: bool) -> Any:
-    """The kernel of a strip. All its arguments are 64-bit integers, addresses or counts:
+@intrinsic
+def _strip(  # noqa: PLR0913 - a kernel's arguments cannot be gathered
+    typing: Any, kind: Any, weight: Any, rows: Any, x0: Any, x1: Any, x2: Any, size: Any, sums: Any
+) -> Any:
+    """A strip of the kind with this number in _KINDS.
 
-    the first row of weights (rows follow each other), how many rows, three vectors, their length,
-    and where the (rows, columns) sums go as float32.
+    Its arguments are 64-bit integers, addresses or counts: the first row of weights (rows follow
+    each other), how many rows, three vectors, their length, and where the (rows, columns) sums go
+    as float32.
     """
 
-    @intrinsic
-    def strip(
-        typing: Any, weight: Any, rows: Any, x0: Any, x1: Any, x2: Any, size: Any, sums: Any
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            builder.call(_function(builder.module, columns, is_int8), args)
-            return context.get_dummy_value()
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number, *rest = args
+        done = builder.append_basic_block("done")
+        switch = builder.switch(number, done)
+        for place, (columns, is_int8) in enumerate(_KINDS):
+            block = builder.append_basic_block(f"kind{place}")
+            switch.add_case(_I64(place), block)
+            builder.position_at_end(block)
+            builder.call(_function(builder.module, columns, is_int8), rest)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 7), generate
-
-    return strip
+    return types.void(*[types.int64] * 8), generate
 
 
 def _function(module: Any, columns: int, is_int8: bool) -> Any:
@@ -162,10 +170,6 @@ def _added(builder: Any, lanes: Any) -> Any:
     return parts[0]
 
 
-_floats_1, _floats_2, _floats_3 = (_strip(columns, False) for columns in (1, 2, 3))
-_bytes_1, _bytes_2, _bytes_3 = (_strip(columns, True) for columns in (1, 2, 3))
-
-
 @compiled_serial
 def dots(weight, is_int8, rows, x, columns, size, sums):  # type: ignore[no-untyped-def]
     """sums[r * columns + c]: rows of a matrix times up to COLUMNS vectors of `size` elements.
@@ -173,17 +177,5 @@ def dots(weight, is_int8, rows, x, columns, size, sums):  # type: ignore[no-unty
     `weight` is the address of the first row, `x` holds the addresses of the vectors, `sums` is
     where the products go.
     """
-    x0, x1, x2 = x[0], x[min(1, columns - 1)], x[columns - 1]
-    if is_int8:
-        if columns == 1:
-            _bytes_1(weight, rows, x0, x1, x2, size, sums)
-        elif columns == 2:
-            _bytes_2(weight, rows, x0, x1, x2, size, sums)
-        else:
-            _bytes_3(weight, rows, x0, x1, x2, size, sums)
-    elif columns == 1:
-        _floats_1(weight, rows, x0, x1, x2, size, sums)
-    elif columns == 2:
-        _floats_2(weight, rows, x0, x1, x2, size, sums)
-    else:
-        _floats_3(weight, rows, x0, x1, x2, size, sums)
+    kind = 2 * (columns - 1) + (1 if is_int8 else 0)
+    _strip(kind, weight, rows, x[0], x[min(1, columns - 1)], x[columns - 1], size, sums)

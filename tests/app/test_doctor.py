@@ -35,6 +35,7 @@ def test_a_broken_part_is_a_failed_check_and_not_a_traceback(tmp_path):
 
 
 @pytest.mark.java
+@pytest.mark.slow
 def test_json_is_the_last_line_and_a_failure_the_exit_code(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "app", "doctor", "--json", "--model", str(tmp_path)],

@@ -56,6 +56,7 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [State.PARSING, State.EMBEDDING])
 def test_a_killed_worker_goes_on_where_it_stopped(tmp_path, moment):
     library = Library.open(tmp_path / "home")

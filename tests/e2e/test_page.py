@@ -76,6 +76,7 @@ def check_citation(page: Page) -> None:
     expect(page.locator("#source mark")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_citation_deep_in_a_long_text_is_brought_into_view(page, server, tmp_path):
     long = tmp_path / "bells.txt"
     rows = [f"Entry {n} tells of the weather on an ordinary day." for n in range(300)]

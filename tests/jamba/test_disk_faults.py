@@ -55,6 +55,7 @@ def expected(model):
         return list(engine.stream(engine.submit(PROMPT, GREEDY)))
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder(hybrid, model, expected, tmp_path):
     """Both read, write, evict and forget the same prefixes with room for three files."""
     code = """

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 import jamba
 from app.cli import build
-from app.training import lm_recipe
+from app.training import lm_recipe, lm_training
 from app.training.lm_data import TrainingDataError, read_text
 from app.training.lm_examples import read_examples
 from jamba.bpe import SMALLEST
@@ -140,6 +141,17 @@ def test_a_recipe_that_cannot_be_is_refused(data, tmp_path, change, said):
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(TrainingDataError, match=said):
         lm_recipe.read_recipe(tmp_path / "recipe.json")
+
+
+@pytest.mark.parametrize("spread", [None, 0.05])
+def test_mixers_start_alike_where_the_recipe_says_so(trained, data, spread):
+    recipe = replace(lm_recipe.read_recipe(data / "recipe.json"), match_alike=spread)
+    model = lm_training.new_model(recipe, load_tokenizer(trained[0]), seed=0)
+    attention = model.model.layers[1].self_attn
+    keys, queries = attention.k_proj.weight, attention.q_proj.weight
+    assert torch.equal(queries, torch.cat([keys, keys])) == (spread is not None)
+    if spread:
+        assert keys.std().item() == pytest.approx(spread)
 
 
 def test_unknown_training_settings_are_refused(data):
