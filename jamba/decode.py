@@ -125,14 +125,13 @@ class _Program:
         self._table: Phases = np.zeros((len(self._phases), WIDTH), np.int64)
         for row, phase in zip(self._table, self._phases, strict=True):
             row[: len(phase)] = phase
-        self._counters = np.zeros((2, len(self._phases)), np.int64)
 
     def run(self, slots: Phases, cores: int) -> Array:
         """Logits (B, V) of the tokens in the table of slots; the states in it move on."""
         count = slots.shape[1]
         self._buffers.x[:count] = _rows(self._embedding, slots[-1])
-        self._counters[:] = 0
-        kernels.run(self._table, slots, self._counters, cores)
+        counters = np.zeros((cores + 1, len(self._phases)), np.int64)
+        kernels.run(self._table, slots, counters, cores)
         return self._buffers.logits[:count].copy()
 
     def _mamba(self, mamba: Mamba, layer: int) -> None:

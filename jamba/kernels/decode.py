@@ -67,28 +67,32 @@ def dot(row, x):  # type: ignore[no-untyped-def]
 
 @compiled
 def run(program, slots, counters, cores):  # type: ignore[no-untyped-def]
-    """Run a program (P, WIDTH) on some cores; `counters` (2, P) are zero.
+    """Run a program (P, WIDTH) on some cores; `counters` (cores + 1, P) are zero.
 
     slots: (2 layers + 3, B), as jamba/slots.py makes it.
     """
-    for _ in prange(cores):
-        _work(program, slots, counters)
+    for core in prange(cores):
+        _work(program, slots, counters, core)
 
 
 @compiled_serial
-def _work(program, slots, counters):  # type: ignore[no-untyped-def]
-    batch = slots.shape[1]
+def _work(program, slots, counters, core):  # type: ignore[no-untyped-def]
+    batch, cores = slots.shape[1], counters.shape[0] - 1
     sums = np.empty(2 * MOST_ROWS * COLUMNS, np.float32)
-    claims = counters.ctypes.data
-    done = claims + 8 * program.shape[0]
+    row = 8 * program.shape[0]  # bytes of one core's counters
+    done = counters.ctypes.data + cores * row
     for p in range(program.shape[0]):
         phase = program[p]
         blocks = phase[BLOCKS] * (batch if phase[EACH] else 1)
-        block = fetch_add(claims + 8 * p, 1)
-        while block < blocks:
-            _perform(phase, block, slots, sums)
-            fetch_add(done + 8 * p, 1)
-            block = fetch_add(claims + 8 * p, 1)
+        for turn in range(cores):  # one's own blocks, which lie side by side, then the others'
+            owner = (core + turn) % cores
+            claim = counters.ctypes.data + owner * row + 8 * p
+            first, end = blocks * owner // cores, blocks * (owner + 1) // cores
+            block = first + fetch_add(claim, 1)
+            while block < end:
+                _perform(phase, block, slots, sums)
+                fetch_add(done + 8 * p, 1)
+                block = first + fetch_add(claim, 1)
         wait_until(done + 8 * p, blocks)
 
 
