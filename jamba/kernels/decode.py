@@ -1,7 +1,8 @@
 """One token of each of B sequences, as a program that all cores run together.
 
 A program is a table of phases (jamba/decode.py makes it). A phase is cut into blocks; a core takes
-the next free block until there is none, and goes on to the next phase when all blocks are done.
+those of its own share one after the other, then what is left of the others' shares, and goes on to
+the next phase when all blocks are done.
 Nobody waits for a core that has not begun, so a program ends on any number of them. It is one
 launch a token: launching every product by itself took longer than small products do.
 
