@@ -3,6 +3,8 @@
 B batch, T new tokens, H hidden size, D Mamba channels, N state size, R rank of dt, V vocabulary.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -133,14 +135,37 @@ class Attention(nn.Module):
         q, k, v = (self._heads(proj(x)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if state is not None:
             k, v = state.append(k, v)
-        mask = visible(q.shape[2], k.shape[2], reset, q.device)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and q.shape[2] > 1, enable_gqa=True
-        )  # (B, heads, T, head size)
-        return self.o_proj(y.transpose(1, 2).flatten(2))
+        if reset is not None and not q.is_cuda:
+            y = attend_by_document(q, k, v, reset)
+        else:
+            y = attend(q, k, v, visible(q.shape[2], k.shape[2], reset, q.device))
+        return self.o_proj(y.transpose(1, 2).flatten(2))  # from (B, heads, T, head size)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention (B, heads, new, head size) that sees what `mask` allows; None: causal."""
+    causal = mask is None and q.shape[2] > 1
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True
+    )
+
+
+def attend_by_document(q: Tensor, k: Tensor, v: Tensor, reset: Tensor) -> Tensor:
+    """Causal attention within each document of packed rows (B, heads, T, head size).
+
+    One after the other: a mask over all of a row costs a CPU several times what documents need.
+    """
+    rows = []
+    for row, starts in enumerate(reset.tolist()):
+        borders = [0, *(t for t in range(1, len(starts)) if starts[t]), len(starts)]
+        lengths = [end - start for start, end in pairwise(borders)]
+        parts = (tensor[row : row + 1].split(lengths, dim=2) for tensor in (q, k, v))
+        documents = [attend(q_d, k_d, v_d, None) for q_d, k_d, v_d in zip(*parts, strict=True)]
+        rows.append(torch.cat(documents, dim=2))
+    return torch.cat(rows)
 
 
 def visible(

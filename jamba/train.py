@@ -120,8 +120,9 @@ def token_losses(model: Jamba, batch: Rows) -> tuple[Tensor, Tensor]:
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         logits = model.head(model.hidden(ids, reset=reset)[:, :-1])  # (B, T - 1, V)
-    losses = F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
-    return losses, weights[:, 1:]
+    expected = ids[:, 1:]
+    losses = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), reduction="none")
+    return losses.view_as(expected), weights[:, 1:]
 
 
 def token_loss(model: Jamba, batch: Rows) -> Tensor:

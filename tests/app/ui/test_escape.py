@@ -37,6 +37,7 @@ def test_html_is_not_escaped_twice():
 
 def test_direction_overrides_and_controls_are_shown_as_replacement():
     assert html("{x}", x="a\u202eb\x00c\nd\te") == "a\ufffdb\ufffdc\nd\te"
+    assert join(["a\u202eb"]) == "a\ufffdb"
 
 
 def calls(tree, names):

@@ -41,6 +41,16 @@ def test_nothing_gives_nothing(encoder):
     assert encoder.encode_passages([]).shape == (0, 384)
 
 
+def test_one_question_is_encoded_once_for_all_who_ask(encoder):
+    first = encoder.encode_queries(["Which way does the river run?"])
+    again = encoder.encode_queries(["Which way does the river run?"])
+    assert first.shape == (1, 384)
+    assert again is first
+    assert not first.flags.writeable
+    both = encoder.encode_queries(["Which way does the river run?", "Who keeps bees?"])
+    np.testing.assert_allclose(both[:1], first, atol=1e-5)
+
+
 def test_progress_is_told(encoder):
     heard = []
     encoder.encode_passages([("", "bees")] * 3, lambda done, total: heard.append((done, total)))
