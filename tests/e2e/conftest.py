@@ -1,11 +1,11 @@
 """A real server, a real browser for the page tests, and a real PDF to upload."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.browsing import find_chromium, launched
 from tests.e2e.serving import Server
 
 
@@ -19,19 +19,14 @@ def server(tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
     """The distribution's Chromium; the test is skipped where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
+    path = find_chromium()
     if path is None:
         pytest.skip(
             "no Chromium on PATH and no right to install it: 'apt-get install chromium', "
             "or your distribution's package, runs this test"
         )
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+    with launched(path) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_page import open_page, tab, upload, wait_ready
+from tests.e2e.browsing import open_page, tab, upload, wait_ready
 
 pytestmark = [
     pytest.mark.browser, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600),

@@ -5,39 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.browsing import ask, open_page, tab, upload, wait_ready
 from tests.e2e.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.java, pytest.mark.timeout(420)]
-
-expect.set_options(timeout=60_000)  # milliseconds; a busy machine is slow, not wrong
-READING = 180_000  # for a document to become ready: the worker loads its encoder first
-
-
-def open_page(page: Page, server: Server) -> None:
-    page.goto(server.address)
-    expect(page.locator("#question textarea")).to_be_visible()
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def upload(page: Page, *paths) -> None:
-    tab(page, "Documents")
-    page.locator("#add-files input[type=file]").set_input_files([str(path) for path in paths])
-
-
-def wait_ready(page: Page, name: str) -> None:
-    row = page.locator("#documents li.document", has_text=name)
-    expect(row).to_have_attribute("data-state", "ready", timeout=READING)
-
-
-def ask(page: Page, question: str) -> None:
-    tab(page, "Ask")
-    page.locator("#question textarea").fill(question)
-    page.locator("#ask-button").click()
-    turn = page.locator("#conversation article.turn", has_text=question)
-    expect(turn.locator(".figures")).to_be_visible()
 
 
 def test_upload_ask_click_restart(page, tmp_path, lighthouse_pdf):

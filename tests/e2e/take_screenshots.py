@@ -1,0 +1,79 @@
+"""The pictures of the page in docs/screenshots: `python -m tests.e2e.take_screenshots`.
+
+Taken of the sample collection in a new home, at the widths of a desktop and a phone.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.browsing import READING, ask, find_chromium, launched, open_page, tab
+from tests.e2e.serving import ROOT, Server
+
+FOLDER = ROOT / "docs" / "screenshots"
+DESKTOP, PHONE = (1280, 820), (390, 844)
+QUESTION = "How high did the river get in the December 2024 flood?"
+UNANSWERED = "Who won the football world cup in 1998?"
+
+
+def main() -> None:
+    chromium = find_chromium()
+    if chromium is None:
+        sys.exit("error: no Chromium on PATH; install it (Debian: apt-get install chromium)")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder) / "home", "demo") as server,
+        launched(chromium) as browser,
+    ):
+        take_all(browser, server)
+
+
+def take_all(browser: Browser, server: Server) -> None:
+    page = opened(browser, server, DESKTOP, "light")
+    expect(page.locator("#question textarea")).to_be_enabled(timeout=READING)
+    take(page, "start-1280")
+    ask(page, QUESTION)
+    page.locator("#conversation button.cite").first.click()
+    expect(page.locator("#source .page-picture img")).to_be_visible()
+    take(page, "answer-1280")
+    for name in ("Documents", "Experiments"):
+        tab(page, name)
+        take(page, f"{name.lower()}-1280")
+    page = opened(browser, server, DESKTOP, "dark")
+    ask(page, QUESTION)
+    page.locator("#conversation button.cite").first.click()
+    expect(page.locator("#source .page-picture img")).to_be_visible()
+    take(page, "answer-1280-dark")
+    ask(page, UNANSWERED)
+    take(page, "abstain-1280-dark")
+    page = opened(browser, server, PHONE, "dark")
+    take(page, "start-390-dark")
+    page = opened(browser, server, PHONE, "light")
+    ask(page, QUESTION)
+    take(page, "answer-390")
+    tab(page, "Documents")
+    take(page, "documents-390")
+
+
+def opened(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> Page:
+    """The page in a browser that knows nothing of it yet."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.set_default_timeout(READING)
+    open_page(page, server)
+    return page
+
+
+def take(page: Page, name: str) -> None:
+    page.wait_for_timeout(600)  # what slides in has arrived
+    page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
