@@ -7,13 +7,13 @@ _HOMES = {
     "JambaConfig": "config",
     "JambaError": "config",
     "Quantisation": "config",
-    "Jamba": "model",
-    "load_model": "weights",
-    "save_model": "weights",
+    "Jamba": "network.model",
+    "load_model": "network.weights",
+    "save_model": "network.weights",
     "Engine": "engine",
     "SamplingParams": "sampling",
-    "SnapshotStore": "snapshots",
-    "selective_scan": "scan",
+    "SnapshotStore": "cache.snapshots",
+    "selective_scan": "network.scan",
 }
 
 __all__ = sorted(_HOMES)

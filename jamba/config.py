@@ -14,7 +14,7 @@ class JambaError(Exception):
 
 
 class Quantisation(StrEnum):
-    """Which matrices are held in int8 with one scale for each output channel (jamba/quantise.py).
+    """Which matrices are held in int8, one scale for each output channel (network/quantise.py).
 
     Norms, routers, convolutions and what makes the steps of the scan stay in float32 always.
     """

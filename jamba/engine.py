@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from jamba.cache.snapshots import MissReason, SnapshotStore
 from jamba.config import JambaError
-from jamba.decode import Array, Decoder
 from jamba.load import Load, Totals
-from jamba.model import Jamba
+from jamba.network.decode import Array, Decoder
+from jamba.network.model import Jamba
+from jamba.network.weights import fingerprint
 from jamba.sampling import Chosen, SamplingParams, choose
 from jamba.scheduler import Batch, Limits, Scheduler
 from jamba.sequence import FinishReason, Request
-from jamba.snapshots import MissReason, SnapshotStore
 from jamba.state import SequenceState, state_bytes
-from jamba.weights import fingerprint
 
 if TYPE_CHECKING:
-    from jamba.graph_decode import GraphDecoder
+    from jamba.network.graph_decode import GraphDecoder
 
 NOTHING = SamplingParams(max_tokens=1, allowed=lambda made: ())  # ends when the prompt is read
 PROGRESS_S = 0.2
@@ -379,7 +379,7 @@ class Engine:
 def _decoder(model: Jamba) -> "Decoder | GraphDecoder":
     if model.place.device.type == "cpu":
         return Decoder(model)
-    from jamba.graph_decode import GraphDecoder
+    from jamba.network.graph_decode import GraphDecoder
 
     return GraphDecoder(model)
 

@@ -11,7 +11,7 @@ from app.commands.train_reranker import reranker
 from app.training.example_plan import Kind
 
 if TYPE_CHECKING:
-    from jamba.training_state import Point
+    from jamba.training.training_state import Point
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 RECIPE = CHECKPOINTS / "sample-jamba" / "recipe.json"

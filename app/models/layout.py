@@ -17,7 +17,7 @@ from app.answering.prompt import (
 from app.models.model_types import PromptTooLong
 
 if TYPE_CHECKING:
-    from jamba.chat import ChatPrompt, ChatTokenizer, Part, TextToken
+    from jamba.tokens.chat import ChatPrompt, ChatTokenizer, Part, TextToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class PromptLayout:
 
 
 def _plain_parts(reading: Reading) -> "list[Part]":
-    from jamba.chat import Part
+    from jamba.tokens.chat import Part
 
     parts = [Part(f"{SYSTEM}\n", is_template=False, is_boundary=True)]
     for passage in reading.passages:

@@ -80,7 +80,7 @@ class Models:
         if (model := self.loaded_model()) is not None:
             model.forget(document_id)
         if self._settings.snapshot_folder.is_dir():
-            from jamba.disk import SnapshotFolder
+            from jamba.cache.disk import SnapshotFolder
 
             SnapshotFolder(self._settings.snapshot_folder).forget(document_id)
 

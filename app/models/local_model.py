@@ -23,11 +23,11 @@ from app.types import CacheUse
 from jamba.config import Quantisation
 
 if TYPE_CHECKING:
+    from jamba.cache.snapshots import SnapshotStore
     from jamba.engine import Kept
     from jamba.load import Load
     from jamba.sampling import Chosen, SamplingParams
     from jamba.sequence import Request
-    from jamba.snapshots import SnapshotStore
 
 T = TypeVar("T")
 GPU_CHUNK = 2048  # prompt tokens a step: fewer leave a GPU idle
@@ -54,9 +54,9 @@ class LocalModel:
         device: str | None = None,  # None: a GPU where there is one
     ) -> None:
         import jamba
-        from jamba.chat import load_tokenizer
+        from jamba.network.weights import best_place
         from jamba.scheduler import Limits
-        from jamba.weights import best_place
+        from jamba.tokens.chat import load_tokenizer
 
         try:
             self._tokenizer = load_tokenizer(folder)
@@ -202,7 +202,7 @@ class LocalModel:
         return submit
 
     def _pieces(self, request: "Request", stop: tuple[str, ...]) -> Iterator[Written | Finished]:
-        from jamba.text import stream_text
+        from jamba.tokens.text import stream_text
 
         wants_scores = request.params.logprobs is not None
         decoder, done, is_stop = self._tokenizer.incremental(), 0, False
@@ -260,7 +260,7 @@ class LocalModel:
 
 
 def _unless_cancelled(search: Callable[[], T]) -> T | None:
-    from jamba.span_search import SearchCancelled
+    from jamba.spans.span_search import SearchCancelled
 
     try:
         return search()

@@ -17,9 +17,9 @@ from app.types import CacheUse
 from retrieval.types import ReadSpan
 
 if TYPE_CHECKING:
-    from jamba.chat import ChatTokenizer
     from jamba.sequence import Metrics
-    from jamba.span_search import Cost, Submit, Tokens
+    from jamba.spans.span_search import Cost, Submit, Tokens
+    from jamba.tokens.chat import ChatTokenizer
 
 SPELLINGS = 2**15  # words whose tokens are remembered
 
@@ -50,8 +50,8 @@ class SpanFinder:
         take fewer tokens than the question, so that spans cost less than twice what a free answer
         does.
         """
-        from jamba.literal import LiteralSpans
-        from jamba.span_search import Effort, search
+        from jamba.spans.literal import LiteralSpans
+        from jamba.spans.span_search import Effort, search
 
         lead = self._layout.lead(reading)
         words = self._words(reading, lead)
@@ -82,7 +82,7 @@ class SpanFinder:
         None where the model cannot write one, or where it would take more tokens than the question
         has: then only the first is always weighed.
         """
-        from jamba.span_search import Effort, weigh
+        from jamba.spans.span_search import Effort, weigh
 
         lead, power = self._layout.lead(reading), Effort().power
         refusal, *asked = (self._encode(lead + text) for text in (ABSTAIN, *texts))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jamba.chat import TextToken
-    from jamba.literal import Word
+    from jamba.spans.literal import Word
+    from jamba.tokens.chat import TextToken
 
 JOINERS = frozenset(".,'’")
 BEHIND_NUMBERS = frozenset("%‰°")
@@ -61,7 +61,7 @@ def _spoken(text: str, group: "Sequence[TextToken]") -> str:
 
 
 def _placed(text: str, group: "Sequence[TextToken]", spell_first: Encode) -> PlacedWord:
-    from jamba.literal import Word
+    from jamba.spans.literal import Word
 
     piece = text[group[0].start : group[-1].end]
     start = group[0].start + len(piece) - len(piece.lstrip())

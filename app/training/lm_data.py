@@ -16,9 +16,18 @@ from typing import TypeVar
 from app.answering.prompt import SYSTEM
 from app.training.lm_exams import Curriculum, Exam, asked_passages, editions, plain_passages
 from app.types import OrbweaverError
-from jamba.bpe import BOS, END_OF_TURN
-from jamba.chat import ChatTokenizer
-from jamba.data import Corpus, Filler, Rows, TokenDocument, concatenate, document, pack, text_rows
+from jamba.tokens.bpe import BOS, END_OF_TURN
+from jamba.tokens.chat import ChatTokenizer
+from jamba.training.data import (
+    Corpus,
+    Filler,
+    Rows,
+    TokenDocument,
+    concatenate,
+    document,
+    pack,
+    text_rows,
+)
 from retrieval.evaluation.squad import Question, read_squad
 
 SHARED_WORDS = 10  # in a row: the same text, not the same phrase

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jamba.chat import ChatTokenizer
+from jamba.tokens.chat import ChatTokenizer
 
 
 def encoder_embedding(

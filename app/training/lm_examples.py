@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from app.training.example_plan import ExamplePlan, Kind
 from app.training.lm_data import Section, TrainingDataError, document_starts, split_sections
-from jamba.bpe import BOS, EOS
-from jamba.chat import ChatTokenizer
-from jamba.data import TokenDocument, document
+from jamba.tokens.bpe import BOS, EOS
+from jamba.tokens.chat import ChatTokenizer
+from jamba.training.data import TokenDocument, document
 from retrieval.neighbours import nearest_others
 from retrieval.passages import split_passages
 from retrieval.storage.durable import rename

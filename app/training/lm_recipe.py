@@ -19,7 +19,7 @@ from app.training.lm_data import (
     without_overlap,
 )
 from app.training.lm_exams import Curriculum
-from jamba.training_state import Settings
+from jamba.training.training_state import Settings
 from retrieval.evaluation.squad import Question, read_squad
 
 FORMAT = 1
@@ -48,13 +48,13 @@ class Recipe:
     questions: tuple[QuestionFile, ...]
     vocabulary: int
     model: Mapping[str, Any]  # fields of JambaConfig
-    training: Mapping[str, Any]  # fields of jamba.train.Settings
+    training: Mapping[str, Any]  # fields of jamba.training.train.Settings
     text_share: float = 0.3  # rows of plain text, of all rows
     answer_weight: float = 3.0  # an answer's token counts so many times
     curriculum: Mapping[str, Any] = field(default_factory=dict)  # fields of lm_exams.Curriculum
     packages: tuple[str, ...] = ()  # of app.training.collected_texts.PACKAGES
     embedding: Embedding = Embedding.RANDOM  # what the tokens' vectors start from
-    match_alike: float | None = None  # the spread of jamba.initialise.match_alike; None: without
+    match_alike: float | None = None  # the spread of training.initialise.match_alike; None: without
     examples: Mapping[str, Any] | None = None  # fields of ExamplePlan; None: text as it stands
     format: int = FORMAT
 

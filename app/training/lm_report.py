@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jamba.data import Corpus
-from jamba.model import Jamba
-from jamba.train import active_parameters
-from jamba.training_state import Point
+from jamba.network.model import Jamba
+from jamba.training.data import Corpus
+from jamba.training.train import active_parameters
+from jamba.training.training_state import Point
 
 
 @dataclass(frozen=True, slots=True)

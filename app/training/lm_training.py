@@ -21,15 +21,15 @@ from app.training.lm_examples import (
 from app.training.lm_exams import Curriculum
 from app.training.lm_recipe import Embedding, Recipe, read_recipe, settings_of
 from app.training.lm_report import Measured, draw_curve, measure, plan_line
-from jamba.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
-from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.config import JambaConfig
-from jamba.data import TokenDocument
-from jamba.initialise import initialise, match_alike
-from jamba.model import Jamba
-from jamba.train import gemm_rate, train
-from jamba.training_state import Point
-from jamba.weights import best_place, save_model
+from jamba.network.model import Jamba
+from jamba.network.weights import best_place, save_model
+from jamba.tokens.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
+from jamba.tokens.chat import ChatTokenizer, load_tokenizer
+from jamba.training.data import TokenDocument
+from jamba.training.initialise import initialise, match_alike
+from jamba.training.train import gemm_rate, train
+from jamba.training.training_state import Point
 from retrieval.storage.durable import write_file
 
 STATE = "training.safetensors"  # weights, moments and history: what --resume goes on from

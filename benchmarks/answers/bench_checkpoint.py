@@ -16,9 +16,9 @@ from pathlib import Path
 
 import jamba
 from app.answering.prompt import SYSTEM
-from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.engine import Engine
 from jamba.sequence import FinishReason
+from jamba.tokens.chat import ChatTokenizer, load_tokenizer
 from retrieval.evaluation.squad import Question, exact_match, f1_score, normalise_answer, read_squad
 
 SPLITS = Path(__file__).parents[1] / "splits.json"

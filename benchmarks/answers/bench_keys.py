@@ -18,8 +18,8 @@ from pathlib import Path
 
 import jamba
 from app.answering.prompt import SYSTEM
-from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.engine import Engine
+from jamba.tokens.chat import ChatTokenizer, load_tokenizer
 
 RECORDS = Path("text") / "kv-retrieval-75_keys.jsonl.gz"
 LONGEST = 64  # tokens of an answer; an identifier has 36 characters

@@ -23,9 +23,9 @@ from app.answering.prompt import SYSTEM
 from app.experiments.significance import compare, in_words
 from benchmarks.answers.bench_checkpoint import sample
 from benchmarks.engine.bench_policy import ORDERS
-from jamba.bpe import END_OF_TURN
-from jamba.chat import ChatTokenizer, load_tokenizer
-from jamba.model import Jamba
+from jamba.network.model import Jamba
+from jamba.tokens.bpe import END_OF_TURN
+from jamba.tokens.chat import ChatTokenizer, load_tokenizer
 from retrieval.evaluation.evaluate import ask_all, read_task
 from retrieval.evaluation.squad import Question
 from retrieval.index import Index

@@ -20,9 +20,9 @@ from typing import Any
 from benchmarks.engine.bench_cache import ids
 from benchmarks.engine.reference_models import make
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits
-from jamba.weights import load_model
 
 NAME = "52M"
 AIM = (16, 2.5)  # streams, and how many times the tokens a second of one at a time

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.reference_models import make
+from jamba.cache.snapshots import SnapshotStore
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
-from jamba.snapshots import SnapshotStore
-from jamba.weights import load_model
 
 NAME, STATES = "52M", "states"
 AIMS = {"memory": 50.0, "disk": 20.0, "repeat": 200.0}  # times sooner than a full prefill

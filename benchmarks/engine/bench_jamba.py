@@ -21,11 +21,11 @@ import torch
 
 from benchmarks.engine import floors, llama_cpp, peers
 from benchmarks.engine.reference_models import MODELS, make
+from jamba.cache.snapshots import SnapshotStore
 from jamba.config import Quantisation
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
-from jamba.snapshots import SnapshotStore
-from jamba.weights import load_model
 
 OURS, OURS_INT8 = "orbweaver", "orbweaver int8"
 THEIRS, LLAMA, LLAMA_Q8 = "transformers", "llama.cpp f32", "llama.cpp Q8_0"

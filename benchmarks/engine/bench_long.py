@@ -20,8 +20,8 @@ from benchmarks.engine.floors import token_flops
 from benchmarks.engine.reference_models import make
 from jamba.config import JambaConfig
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
-from jamba.weights import load_model
 
 NAME = "52M"
 

@@ -24,9 +24,9 @@ from typing import Any
 import torch
 
 from jamba import state as state_module
+from jamba.cache.prefixes import Node
+from jamba.cache.snapshots import SnapshotStore
 from jamba.config import JambaConfig
-from jamba.prefixes import Node
-from jamba.snapshots import SnapshotStore
 from jamba.state import AttentionState, MambaState, Place, SequenceState
 
 # The bytes of Jamba Reasoning 3B in float32, in two layers instead of 28: 26 Mamba layers of width

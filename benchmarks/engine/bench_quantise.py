@@ -24,11 +24,11 @@ from torch import Tensor
 
 from app.models.resolve import BUNDLED
 from benchmarks.engine.reference_models import make
-from jamba.chat import load_tokenizer
 from jamba.config import Quantisation
-from jamba.experts import MixtureOfExperts
-from jamba.model import Jamba
-from jamba.weights import load_model
+from jamba.network.experts import MixtureOfExperts
+from jamba.network.model import Jamba
+from jamba.network.weights import load_model
+from jamba.tokens.chat import load_tokenizer
 
 WINDOW = 512  # tokens
 AIMS = {"logits_error": 0.02, "perplexity_change": 0.005, "experts_memory": 0.27}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import prange
 
-from jamba.experts import MixtureOfExperts
 from jamba.kernels.cpu import compiled
-from jamba.model import Jamba
-from jamba.train import active_parameters, gemm_rate
+from jamba.network.experts import MixtureOfExperts
+from jamba.network.model import Jamba
+from jamba.training.train import active_parameters, gemm_rate
 
 BLOCKS, BLOCK = 4096, 16384  # 256 MiB: no cache holds it
 

@@ -28,8 +28,8 @@ from benchmarks.engine.gpu_models import REAL, SMOKE, Sizes
 
 LATEST_S = 440.0  # no part begins after so many seconds; the longest takes a minute and a half
 TESTS = (
-    "tests/jamba/test_triton.py",
-    "tests/jamba/test_graph_decode.py",
+    "tests/jamba/kernels/test_triton.py",
+    "tests/jamba/network/test_graph_decode.py",
     "tests/jamba/test_gpu.py",
 )
 Part = Callable[[Sizes, Path], dict[str, Any]]

@@ -13,17 +13,17 @@ import torch
 
 from benchmarks.engine.floors import token_bytes, token_flops
 from benchmarks.engine.gpu_models import Sizes, make
+from jamba.cache.snapshots import SnapshotStore
 from jamba.config import Quantisation
-from jamba.data import Rows
 from jamba.engine import Engine
-from jamba.initialise import initialise
-from jamba.model import Jamba
+from jamba.network.model import Jamba
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits
-from jamba.snapshots import SnapshotStore
-from jamba.train import active_parameters, new_optimizers, step
-from jamba.training_state import Settings
-from jamba.weights import load_model
+from jamba.training.data import Rows
+from jamba.training.initialise import initialise
+from jamba.training.train import active_parameters, new_optimizers, step
+from jamba.training.training_state import Settings
 from tests.jamba.random_models import VOCABULARY, draw_fields, make_pair, relative_error
 
 TOLERANCE = 1e-3  # of float32 logits: a GPU adds in another order

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from jamba.config import JambaConfig
-from jamba.model import Jamba
+from jamba.network.model import Jamba
+from jamba.network.weights import save_model
 from jamba.state import CPU, Place
-from jamba.weights import save_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from jamba.bpe import END_OF_TURN
 from jamba.config import JambaConfig, load_config
+from jamba.tokens.bpe import END_OF_TURN
 
 VERSION = "0.3.36"
 ARCHIVE = f"llama_cpp_python-{VERSION}.tar.gz"

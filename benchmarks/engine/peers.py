@@ -9,8 +9,8 @@ import torch
 from benchmarks.engine import llama_cpp
 from jamba.config import Quantisation
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
-from jamba.weights import load_model
 
 Rates = tuple[float, float]  # prompt tokens a second until the first token, and tokens after it
 Run = Callable[[list[int], int], Rates]

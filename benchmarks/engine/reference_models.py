@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import jamba
-from jamba.initialise import initialise
-from jamba.model import Jamba
-from jamba.weights import save_model
+from jamba.network.model import Jamba
+from jamba.network.weights import save_model
+from jamba.training.initialise import initialise
 
 MODELS = {
     "52M": jamba.JambaConfig(  # one attention layer of 8, 4 experts in every second layer

@@ -37,9 +37,9 @@ from app.training.lm_recipe import QuestionFile, Recipe, read_sources
 from app.training.lm_report import Measured
 from app.training.lm_training import run, use_threads
 from benchmarks.answers.bench_checkpoint import SPLITS, read, sample, summarise
-from jamba.bpe import BOS, END_OF_TURN, EOS
-from jamba.chat import ChatTokenizer, load_tokenizer
 from jamba.engine import Engine
+from jamba.tokens.bpe import BOS, END_OF_TURN, EOS
+from jamba.tokens.chat import ChatTokenizer, load_tokenizer
 from retrieval.evaluation.squad import Question
 
 TEXTS = ("text/wikitext2.valid.txt", "text/federalist.txt")

@@ -39,7 +39,7 @@ import numpy as np
 from benchmarks.retrieval.bench_retrieval import RESULTS
 from benchmarks.retrieval.bench_search import static_encoder
 from benchmarks.retrieval.prepared import SPLITS, SQUAD, squad_queries
-from jamba.train import gemm_rate
+from jamba.training.train import gemm_rate
 from retrieval.encoders.encoder import Encoder, Vectors, load_encoder
 from retrieval.evaluation.evaluate import measure, read_task
 from retrieval.evaluation.tasks import Task

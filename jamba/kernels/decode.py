@@ -1,8 +1,8 @@
 """One token of each of B sequences, as a program that all cores run together.
 
-A program is a table of phases (jamba/decode.py makes it). A phase is cut into blocks; a core takes
-those of its own share one after the other, then what is left of the others' shares, and goes on to
-the next phase when all blocks are done.
+A program is a table of phases, which jamba/network/decode.py makes. A phase is cut into blocks; a
+core takes those of its own share one after the other, then what is left of the others' shares, and
+goes on to the next phase when all blocks are done.
 Nobody waits for a core that has not begun, so a program ends on any number of them. It is one
 launch a token: launching every product by itself took longer than small products do.
 
@@ -53,7 +53,7 @@ MOST_ROWS = 512  # of a block
 EACH_BLOCK = 1  # a phase has its blocks for each sequence
 # A matrix takes four operands: addresses of weights, scales and bias (0: none), and its type.
 MATRIX = 4
-SEEN = -2  # the row of a table of slots (jamba/slots.py) with the tokens before this one
+SEEN = -2  # the row of a table of slots (jamba/network/slots.py) with the tokens before this one
 CAPACITY = -3
 
 
@@ -70,7 +70,7 @@ def dot(row, x):  # type: ignore[no-untyped-def]
 def run(program, slots, counters, cores):  # type: ignore[no-untyped-def]
     """Run a program (P, WIDTH) on some cores; `counters` (cores + 1, P) are zero.
 
-    slots: (2 layers + 3, B), as jamba/slots.py makes it.
+    slots: (2 layers + 3, B), as jamba/network/slots.py makes it.
     """
     for core in prange(cores):
         _work(program, slots, counters, core)

@@ -54,7 +54,7 @@ def scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, state: Tensor,
     reset: Tensor | None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """As `jamba.scan.selective_scan`; it knows no documents within a row."""
+    """As `jamba.network.scan.selective_scan`; it knows no documents within a row."""
     if reset is not None:
         return triton_scan.scan(x, dt, A, B, C, D, state, reset)
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn

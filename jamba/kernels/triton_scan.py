@@ -19,7 +19,7 @@ def scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, state: Tensor,
     reset: Tensor | None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """As `jamba.scan.selective_scan`, for tensors on a GPU."""
+    """As `jamba.network.scan.selective_scan`, for tensors on a GPU."""
     x, dt, A, B, C = (tensor.contiguous() for tensor in (x, dt, A, B, C))
     begins, _, final = beginnings(x, dt, A, B, state, reset)
     y = torch.empty_like(x)

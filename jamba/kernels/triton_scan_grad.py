@@ -18,7 +18,7 @@ def scan_backward(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of x, dt, A, B, C, D and state, each in float32.
 
-    Shapes as in `jamba.scan.selective_scan`; dy (B, T, D), dfinal (B, D, N).
+    Shapes as in `jamba.network.scan.selective_scan`; dy (B, T, D), dfinal (B, D, N).
     """
     x, dt, A, B, C, dy = (tensor.contiguous() for tensor in (x, dt, A, B, C, dy))
     batch, steps, width = x.shape

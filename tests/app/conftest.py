@@ -41,8 +41,8 @@ def model_folder(tmp_path_factory) -> Path:
     import torch
 
     import jamba
-    from jamba.bpe import train_tokenizer
-    from jamba.model import Jamba
+    from jamba.network.model import Jamba
+    from jamba.tokens.bpe import train_tokenizer
 
     folder: Path = tmp_path_factory.mktemp("model")
     train_tokenizer([document.text for document in DOCUMENTS] * 3, 400, folder)

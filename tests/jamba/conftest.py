@@ -16,7 +16,7 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="session")
 def model(hybrid: Pair) -> Any:
     """Our copy of `hybrid`."""
-    from jamba.weights import load_model
+    from jamba.network.weights import load_model
 
     return load_model(hybrid.folder)
 

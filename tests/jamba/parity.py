@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jamba.decode import Decoder
-from jamba.model import Jamba
+from jamba.network.decode import Decoder
+from jamba.network.model import Jamba
+from jamba.network.weights import load_model
 from jamba.state import SequenceState
-from jamba.weights import load_model
 from tests.jamba.random_models import VOCABULARY, draw_fields, make_pair, relative_error
 
 TOLERANCE = 1e-4

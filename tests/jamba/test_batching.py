@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from jamba.cache.snapshots import SnapshotStore
 from jamba.engine import Engine
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits, QueueFull
-from jamba.snapshots import SnapshotStore
 from jamba.state import SequenceState, room_for, state_bytes
 from tests.jamba.random_models import VOCABULARY
 

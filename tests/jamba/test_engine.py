@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from jamba.cache.snapshots import MissReason, SnapshotStore
 from jamba.config import JambaError
 from jamba.engine import Engine
+from jamba.network.weights import load_model
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits
-from jamba.snapshots import MissReason, SnapshotStore
-from jamba.weights import load_model
 
 PROMPT = [5, 9, 31, 77, 2, 2, 45, 13, 8, 90, 54, 33, 21, 60, 7, 19]
 

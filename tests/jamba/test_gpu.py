@@ -3,17 +3,17 @@
 import pytest
 import torch
 
+from jamba.cache.snapshots import SnapshotStore
 from jamba.config import Quantisation
 from jamba.engine import Engine
+from jamba.network.weights import load_model, save_model
 from jamba.sampling import SamplingParams
 from jamba.scheduler import Limits
-from jamba.snapshots import SnapshotStore
 from jamba.state import SequenceState
-from jamba.train import new_optimizers, step, token_loss
-from jamba.training_state import Settings
-from jamba.weights import load_model, save_model
+from jamba.training.train import new_optimizers, step, token_loss
+from jamba.training.training_state import Settings
 from tests.jamba.random_models import VOCABULARY, draw_fields, make_pair, relative_error
-from tests.jamba.test_train import corpus, fresh
+from tests.jamba.training.test_train import corpus, fresh
 
 pytestmark = pytest.mark.gpu
 GREEDY = SamplingParams(max_tokens=12, ignore_eos=True)

@@ -9,7 +9,7 @@ from app.experiments.models.files import digest_of_model, size_of_model
 from app.experiments.qa.prompt import Prompt, chat_messages, document_messages, paper_parts
 from app.models.local_model import GPU_CHUNK
 from app.models.model_types import ModelError
-from jamba.chat import ChatPrompt, Part
+from jamba.tokens.chat import ChatPrompt, Part
 
 SNAPSHOT_BYTES = 2**30
 
@@ -19,9 +19,9 @@ class JambaAnswerer:
 
     def __init__(self, folder: Path, name: str, answer_tokens: int) -> None:
         import jamba
-        from jamba.chat import load_tokenizer
+        from jamba.network.weights import best_place
         from jamba.scheduler import Limits
-        from jamba.weights import best_place
+        from jamba.tokens.chat import load_tokenizer
 
         place = best_place()
         try:
@@ -55,7 +55,7 @@ class JambaAnswerer:
 
     def answer(self, prompt: Prompt, reading: Reading, how: Sampling = LIKELIEST) -> Answered:
         """What it writes; the paper's prompt is answered by one line."""
-        from jamba.text import stream_text
+        from jamba.tokens.text import stream_text
 
         laid_out = self._laid_out(prompt, reading)
         params = replace(self._params, temperature=how.temperature, seed=how.seed)

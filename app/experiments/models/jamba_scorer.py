@@ -22,8 +22,8 @@ class JambaScorer:
 
     def __init__(self, folder: Path, name: str) -> None:
         import jamba
-        from jamba.chat import load_tokenizer
-        from jamba.weights import best_place
+        from jamba.network.weights import best_place
+        from jamba.tokens.chat import load_tokenizer
 
         place = best_place()
         try:

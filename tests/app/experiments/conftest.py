@@ -97,7 +97,7 @@ def _saved(model, folder: Path) -> Path:
     """The model with weights large enough to matter, and a tokenizer of the town's words."""
     import torch
 
-    from jamba.bpe import train_tokenizer
+    from jamba.tokens.bpe import train_tokenizer
 
     torch.manual_seed(5)
     for name, parameter in model.named_parameters():

@@ -78,10 +78,10 @@ def read(model, reading=READING, cancel=None):
 
 def test_a_real_server_answers_as_our_engine_does(remote):
     """The same weights, the same template, the likeliest tokens: the same words."""
-    from jamba.chat import load_tokenizer
     from jamba.engine import Engine
+    from jamba.network.weights import load_model
     from jamba.sampling import SamplingParams
-    from jamba.weights import load_model
+    from jamba.tokens.chat import load_tokenizer
 
     text, end = read(remote)
     prompt = load_tokenizer(BUNDLED).encode_chat(messages_with_documents(READING)).ids

@@ -10,8 +10,8 @@ from app.models.local_model import LocalModel
 from app.models.model_types import Finished, ModelError
 from app.models.resolve import resolve
 from app.types import RetrievedPassage
+from jamba.cache.snapshots import SnapshotStore
 from jamba.config import Quantisation
-from jamba.snapshots import SnapshotStore
 
 TEXTS = (
     "The Orchard Bridge was opened on 4 May 1911. Anna Kern designed it.",

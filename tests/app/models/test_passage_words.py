@@ -8,7 +8,7 @@ from app.answering.prompt import Reading
 from app.models.layout import PromptLayout
 from app.models.passage_words import is_inside, placed_words
 from app.types import RetrievedPassage
-from jamba.chat import load_tokenizer
+from jamba.tokens.chat import load_tokenizer
 
 relaxed = settings(
     deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -7,9 +7,9 @@ import torch
 
 import jamba
 from app.models.resolve import BUNDLED
-from jamba.bpe import CHAT_TEMPLATE, SPECIAL_TOKENS
-from jamba.chat import load_tokenizer
 from jamba.engine import Engine
+from jamba.tokens.bpe import CHAT_TEMPLATE, SPECIAL_TOKENS
+from jamba.tokens.chat import load_tokenizer
 
 MESSAGES = [{"role": "user", "content": "When was the bridge opened?"}]
 DOCUMENTS = [{"title": "Bridge", "text": "The bridge was opened in 1911 by the mayor of the town."}]

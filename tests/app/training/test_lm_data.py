@@ -8,8 +8,8 @@ import pytest
 from app.answering.prompt import SYSTEM
 from app.training import lm_data
 from app.training.lm_exams import Curriculum, Exam
-from jamba.bpe import SMALLEST, train_tokenizer
-from jamba.chat import load_tokenizer
+from jamba.tokens.bpe import SMALLEST, train_tokenizer
+from jamba.tokens.chat import load_tokenizer
 from retrieval.evaluation.squad import GoldAnswer, Question
 
 PASSAGE = (

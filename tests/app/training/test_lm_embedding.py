@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from app.training.lm_embedding import encoder_embedding
-from jamba.bpe import SMALLEST, train_tokenizer
-from jamba.chat import load_tokenizer
+from jamba.tokens.bpe import SMALLEST, train_tokenizer
+from jamba.tokens.chat import load_tokenizer
 from retrieval.encoders.encoder import load_encoder
 
 WORDS = " king queen river lake walking talking"

@@ -21,8 +21,8 @@ from app.training.lm_examples import (
     runs,
     write_examples,
 )
-from jamba.bpe import BOS, EOS, SMALLEST, train_tokenizer
-from jamba.chat import load_tokenizer
+from jamba.tokens.bpe import BOS, EOS, SMALLEST, train_tokenizer
+from jamba.tokens.chat import load_tokenizer
 
 KINDS = 3  # of things that the made-up documents are about
 

@@ -13,8 +13,8 @@ from app.cli import build
 from app.training import lm_recipe, lm_training
 from app.training.lm_data import TrainingDataError, read_text
 from app.training.lm_examples import read_examples
-from jamba.bpe import SMALLEST
-from jamba.chat import load_tokenizer
+from jamba.tokens.bpe import SMALLEST
+from jamba.tokens.chat import load_tokenizer
 
 MODEL = {
     "hidden_size": 32,

@@ -29,7 +29,7 @@ def test_the_papers_prompts():
 
 
 def test_pieces_are_tokenised_as_the_whole(jamba_folder):
-    from jamba.chat import load_tokenizer
+    from jamba.tokens.chat import load_tokenizer
 
     tokenizer = load_tokenizer(jamba_folder)
     pieces = paper_parts(Reading("Why?", (BRIDGE, MILL, passage("Two\nlines."))))

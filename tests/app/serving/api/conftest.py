@@ -25,8 +25,8 @@ def model_folder(tmp_path_factory):
     import torch
 
     import jamba
-    from jamba.bpe import train_tokenizer
-    from jamba.model import Jamba
+    from jamba.network.model import Jamba
+    from jamba.tokens.bpe import train_tokenizer
 
     folder = tmp_path_factory.mktemp("model")
     train_tokenizer([QUESTION, HOSTILE] * 3, 340, folder)

@@ -1,0 +1,1 @@
+"""States kept of what was read, in memory and on disk."""

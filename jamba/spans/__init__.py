@@ -1,0 +1,1 @@
+"""Writing nothing but words of given texts."""

@@ -1,0 +1,1 @@
+"""Training from scratch, with exact resume."""
