@@ -56,12 +56,11 @@ def run_worker(
 
     library = Library.open(home)
     with hold_home(home), ParserPool(workers=1, ocr=ocr) as pool:
-        library.count_attempts()
-        library.requeue_unfinished()
-        library.sweep_files()
-        worker = Worker(library, pool, encoder_name, stop)
         try:
-            _work(worker, home, stop, once)
+            library.count_attempts()
+            library.requeue_unfinished()
+            library.sweep_files()
+            _work(Worker(library, pool, encoder_name, stop), home, stop, once)
             library.requeue_unfinished()  # ended in good order: no attempt is counted
         except Exception:
             check_home(home)  # without its folder every step fails in some way

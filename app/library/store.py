@@ -76,6 +76,7 @@ class Store:
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
             with self.write() as db:
                 _migrate(db, self.path)
         except (OSError, sqlite3.DatabaseError) as error:
@@ -112,7 +113,12 @@ class Store:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    """Open a library that is there: one that was deleted is not made again, without its tables."""
+    there = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        db = sqlite3.connect(there, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise LibraryError(f"{path}: cannot be opened ({error}); was it deleted?") from None
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA foreign_keys = ON")

@@ -317,3 +317,10 @@ def test_a_newer_or_broken_library_is_refused(library, tmp_path):
     (tmp_path / "bad" / "library.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(LibraryError, match="cannot be used"):
         Library.open(tmp_path / "bad")
+
+
+def test_a_library_that_was_deleted_is_not_made_again(library):
+    library.path.unlink()
+    with pytest.raises(LibraryError, match="was it deleted"):
+        library.collections()
+    assert not library.path.exists()
