@@ -267,15 +267,16 @@ def scan(at, block, parts, slots, sums):  # type: ignore[no-untyped-def]
         dt[d - low] = softplus(dt[d - low] + dt_bias[d])
     A2, skip = floats(at[8], D * N), floats(at[9], D)
     state = floats(slots[2 * layer + 1, b], D * N)
+    decay = np.empty(N, np.float32)
     for d in range(low, high):
         step = dt[d - low]
         inflow = step * x[d]
-        total = skip[d] * x[d]
+        a, h = A2[d * N : (d + 1) * N], state[d * N : (d + 1) * N]
+        for n in range(N):  # short loops over few arrays, or none of them is vectorised
+            decay[n] = exp2_fast(step * a[n])
         for n in range(N):
-            moved = exp2_fast(step * A2[d * N + n]) * state[d * N + n] + inflow * B[n]
-            state[d * N + n] = moved
-            total += moved * C[n]
-        out[d] = total
+            h[n] = decay[n] * h[n] + inflow * B[n]
+        out[d] = skip[d] * x[d] + dot(h, C)
     for d in range(low, high):
         out[d] *= silu(gate[d])
 
