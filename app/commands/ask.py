@@ -9,7 +9,6 @@ import typer
 from app.types import Answer, AnswerMode, Checking, Citation, Done, Event, TextDelta
 
 if TYPE_CHECKING:
-    from app.models.resolve import LanguageModel
     from app.settings import Settings
 
 
@@ -62,6 +61,7 @@ def _events(folder: Path, question: str, settings: "Settings", twice: bool) -> I
     from app.answering.drafts import DRAFTS
     from app.answering.quoting import Readers
     from app.answering.reader import open_reader
+    from app.commands.language_model import language_model
     from retrieval.index import Index
 
     index = Index.open(folder)
@@ -80,26 +80,6 @@ def _events(folder: Path, question: str, settings: "Settings", twice: bool) -> I
         index.close()
         if model is not None:
             model.close()
-
-
-def language_model(settings: "Settings", keep: bool = False) -> "LanguageModel":
-    """The model that the settings name; with `keep`, its states outlive the process."""
-    from app.console import say
-    from app.models.resolve import resolve
-
-    model = resolve(
-        settings.model,
-        prompt_tokens=settings.prompt_tokens,
-        answer_tokens=settings.answer_tokens,
-        snapshot_mb=settings.snapshot_mb,
-        snapshot_folder=settings.snapshot_folder if keep else None,
-        snapshot_disk_mb=settings.snapshot_disk_mb,
-        quantisation=settings.quantisation,
-        device=settings.device,
-    )
-    if model.notice:
-        say(model.notice)
-    return model
 
 
 def _last(events: Iterator[Event]) -> Answer:

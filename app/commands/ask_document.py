@@ -31,7 +31,7 @@ def ask_whole(path: Path, question: str, settings: "Settings", json: bool) -> No
 def _events(
     path: Path, question: str, settings: "Settings"
 ) -> Iterator["DocumentRead | str | DocumentAnswer"]:
-    from app.commands.ask import language_model
+    from app.commands.language_model import language_model
     from app.console import progress
     from app.models.reading import ask_document, open_document
 

@@ -93,7 +93,7 @@ class Models:
         _settle(self._encoder, lambda: _load_encoder(self._settings))
         _settle(self._reader, lambda: open_reader(self._settings.reader))
         between()
-        _settle(self._language_model, lambda: _load_model(self._settings))
+        _settle(self._language_model, lambda: load_language_model(self._settings))
 
 
 def _introduced(model: "LanguageModel") -> str:
@@ -109,7 +109,8 @@ def _load_encoder(settings: Settings) -> "Encoder":
     return load_encoder(settings.encoder)
 
 
-def _load_model(settings: Settings) -> "LanguageModel":
+def load_language_model(settings: Settings, keep: bool = True) -> "LanguageModel":
+    """The model that the settings name; with `keep`, its states outlive the process."""
     from app.models.resolve import resolve
 
     return resolve(
@@ -117,7 +118,7 @@ def _load_model(settings: Settings) -> "LanguageModel":
         prompt_tokens=settings.prompt_tokens,
         answer_tokens=settings.answer_tokens,
         snapshot_mb=settings.snapshot_mb,
-        snapshot_folder=settings.snapshot_folder,
+        snapshot_folder=settings.snapshot_folder if keep else None,
         snapshot_disk_mb=settings.snapshot_disk_mb,
         quantisation=settings.quantisation,
         device=settings.device,

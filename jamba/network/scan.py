@@ -27,8 +27,22 @@ def selective_scan(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         from jamba.network.scan_grad import SelectiveScan
 
-        y, final = SelectiveScan.apply(*inputs, reset)
+        y, final = SelectiveScan.apply(_scan, *inputs, reset)
         return y, final
+    return _scan(*inputs, reset)
+
+
+def _scan(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    state: Tensor,
+    reset: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The scan where no gradient is asked for."""
     if x.is_cuda:
         from jamba.kernels import mamba_ssm
 

@@ -4,35 +4,35 @@ Nothing but the inputs is kept between the two: the backward pass computes the s
 costs a quarter of its time and saves the (B, T, D, N) tensor that autograd would keep.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jamba.network.scan import selective_scan
+Scan = Callable[..., tuple[Tensor, Tensor]]
 
 
 class SelectiveScan(torch.autograd.Function):
-    """`selective_scan(x, dt, A, B, C, D, state, reset)` with a gradient for all but `reset`."""
+    """`scan(x, dt, A, B, C, D, state, reset)` with a gradient for all but `reset`."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, scan: Scan, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(*inputs)
         with torch.no_grad():
-            return selective_scan(*inputs)  # type: ignore[arg-type]
+            return scan(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         *floats, reset = ctx.saved_tensors
         inputs = [tensor.detach().contiguous() for tensor in floats]
         if not inputs[0].is_cuda:
-            return *_backward_cpu(inputs, reset, *grads), None
+            return None, *_backward_cpu(inputs, reset, *grads), None
         from jamba.kernels.triton_scan_grad import scan_backward
 
         x, dt, A, B, C, D, state = inputs
         found = scan_backward(x, dt, A, B, C, D, state, reset, grads[0], grads[1])
-        return *(g.to(of.dtype) for g, of in zip(found, inputs, strict=True)), None
+        return None, *(g.to(of.dtype) for g, of in zip(found, inputs, strict=True)), None
 
 
 def _backward_cpu(
