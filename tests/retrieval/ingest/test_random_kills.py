@@ -247,7 +247,8 @@ def test_killed_while_synchronising(tmp_path, seed):
     assert dict(texts(index)) == new
     assert plan_sync(index, docs, quiet).empty
     check_tidy(index)
-    assert not [n for n in (0, 1, 2, 5, 6, 7) if holding(index, word(n).encode())]
+    left = {n: holding(index, word(n).encode()) for n in (0, 1, 2, 5, 6, 7)}
+    assert not any(left.values()), left
 
 
 def texts(path):
