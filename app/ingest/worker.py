@@ -60,6 +60,7 @@ def run_worker(
             library.count_attempts()
             library.requeue_unfinished()
             library.sweep_files()
+            library.compact()  # a process killed in the middle of a removal may not have
             _work(Worker(library, pool, encoder_name, stop), home, stop, once)
             library.requeue_unfinished()  # ended in good order: no attempt is counted
         except Exception:
@@ -133,6 +134,7 @@ class Worker:
             return
         for row in rows:
             self._library.finish_removal(row.id)
+        self._library.compact()
 
     def _take(self, rows: list[DocumentRow]) -> None:
         together = [row for row in rows if not row.attempts][:BATCH_FILES]

@@ -47,17 +47,17 @@ class Library(Chats):
         """
         if target.exists():
             raise LibraryError(f"{target}: exists already; name a new folder for the backup")
-        target.mkdir(parents=True)
-        source, copy = sqlite3.connect(self.path), sqlite3.connect(target / self.path.name)
-        try:
-            source.backup(copy)
-            copy.execute("DELETE FROM documents WHERE state = 'removing'")
-            copy.execute("UPDATE documents SET state = 'queued', progress = 0")
-            copy.commit()
-            rows = copy.execute("SELECT collection_id, digest FROM documents").fetchall()
-        finally:
-            source.close()
-            copy.close()
+        with self.read() as source:
+            target.mkdir(parents=True)
+            copy = sqlite3.connect(target / self.path.name)
+            try:
+                source.backup(copy)
+                copy.execute("DELETE FROM documents WHERE state = 'removing'")
+                copy.execute("UPDATE documents SET state = 'queued', progress = 0")
+                copy.commit()
+                rows = copy.execute("SELECT collection_id, digest FROM documents").fetchall()
+            finally:
+                copy.close()
         for collection_id, digest in rows:
             self._copy_original(target, collection_id, digest)
 

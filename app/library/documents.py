@@ -197,14 +197,16 @@ class Documents(Collections):
         self.compact()
 
     def finish_removal(self, document_id: int) -> bool:
-        """Forget the row and original of what has left the index; False if it was added again."""
+        """Forget the row and original of what has left the index; False if it was added again.
+
+        `compact` is left to the caller, once for many documents.
+        """
         with self.write() as db:
             row = _fetch(db, document_id)
             sql = "DELETE FROM documents WHERE id = ? AND state = ?"
             if db.execute(sql, (document_id, State.REMOVING)).rowcount == 0:
                 return False
             self.file_path(row).unlink(missing_ok=True)
-        self.compact()
         return True
 
     def sweep_files(self) -> int:

@@ -104,9 +104,10 @@ class Store:
             db.close()  # without a commit this rolls back
 
     def compact(self) -> None:
-        """Empty the write-ahead log: `secure_delete` zeroes pages, but the log still has them."""
+        """Write the file anew and empty its log, for `secure_delete` leaves words in both."""
         db = _connect(self.path)
         try:
+            db.execute("VACUUM")
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             db.close()

@@ -47,7 +47,19 @@ def _scan(
         from jamba.kernels import mamba_ssm
 
         return mamba_ssm.fastest(x, A.shape[1])(x, dt, A, B, C, D, state, reset)
-    return _scan_cpu(x, dt, A, B, C, D, state, reset)
+    from jamba.kernels import cpu
+
+    def array(tensor: Tensor) -> object:
+        return tensor.detach().contiguous().numpy()
+
+    final = state.detach().clone(memory_format=torch.contiguous_format)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    resets = torch.zeros(x.shape[:2], dtype=torch.bool) if reset is None else reset
+    cpu.scan_forward(
+        array(x), array(dt), array(A * float(cpu.LOG2_E)), array(B), array(C), array(D),
+        array(resets), final.numpy(), y.numpy(),
+    )  # fmt: skip
+    return y, final
 
 
 def selective_scan_reference(
@@ -69,28 +81,3 @@ def selective_scan_reference(
         state = decay * state + (dt[:, t] * x[:, t])[..., None] * B[:, t, None, :]
         outputs.append((state * C[:, t, None, :]).sum(-1) + D * x[:, t])
     return torch.stack(outputs, dim=1), state
-
-
-def _scan_cpu(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    state: Tensor,
-    reset: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    from jamba.kernels import cpu
-
-    def array(tensor: Tensor) -> object:
-        return tensor.detach().contiguous().numpy()
-
-    final = state.detach().clone(memory_format=torch.contiguous_format)
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    resets = torch.zeros(x.shape[:2], dtype=torch.bool) if reset is None else reset
-    cpu.scan_forward(
-        array(x), array(dt), array(A * float(cpu.LOG2_E)), array(B), array(C), array(D),
-        array(resets), final.numpy(), y.numpy(),
-    )  # fmt: skip
-    return y, final

@@ -47,7 +47,7 @@ class IndexWriter:
         self._encoder = encoder
         self._removed: list[int] = []
         self._made: dict[int, Vector] = {}  # by row, of passages since the last commit
-        self._changed = self._failed = False
+        self._changed = self._failed = self._unpurged = False
         self.clock = Stopwatch()
         with ExitStack() as undo, disk_errors(path):
             self._lock = WriterLock(path)
@@ -156,9 +156,13 @@ class IndexWriter:
                 self.generation += 1
             self._bm25.forget_previous()
             self._delete_unused_vectors()
+            if self._unpurged:
+                with self.clock.running("store"):
+                    self._store.purge()
             write_manifest(self.path, self._store)
         self._committed_row = self._store.last_row()
-        self._removed, self._made, self._changed = [], {}, False
+        self._removed, self._made = [], {}
+        self._changed = self._unpurged = False
         return self.generation
 
     def _open(self, chunker: Chunker | None) -> tuple[Store, Bm25Writer]:
@@ -190,6 +194,7 @@ class IndexWriter:
 
     def _remove(self, document_id: str) -> None:
         if self._store.has(document_id):
+            self._unpurged = True
             self._removed += self._store.remove(document_id)
             self._bm25.remove(document_id)
 
@@ -208,6 +213,7 @@ class IndexWriter:
         delete_unfinished(self.path)
         self._delete_unused_vectors()
         if not is_current(self.path, self._store):
+            self._store.purge()  # the writer before may have been killed in the middle of it
             write_manifest(self.path, self._store)
 
     def _delete_unused_vectors(self) -> None:

@@ -323,4 +323,7 @@ def test_a_library_that_was_deleted_is_not_made_again(library):
     library.path.unlink()
     with pytest.raises(LibraryError, match="was it deleted"):
         library.collections()
+    with pytest.raises(LibraryError, match="was it deleted"):
+        library.backup(library.home / "kept")
     assert not library.path.exists()
+    assert not (library.home / "kept").exists()

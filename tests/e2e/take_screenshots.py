@@ -6,12 +6,15 @@ Taken of the sample collection in a new home, at the widths of a desktop and a p
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browsing import READING, ask, find_chromium, launched, open_page, tab
 from tests.e2e.serving import ROOT, Server
+
+Scheme = Literal["light", "dark"]
 
 FOLDER = ROOT / "docs" / "screenshots"
 DESKTOP, PHONE = (1280, 820), (390, 844)
@@ -35,17 +38,13 @@ def take_all(browser: Browser, server: Server) -> None:
     warm_up(server)
     page = opened(browser, server, DESKTOP, "light")
     take(page, "start-1280")
-    ask(page, QUESTION)
-    page.locator("#conversation button.cite").first.click()
-    expect(page.locator("#source .page-picture img")).to_be_visible()
+    ask_and_cite(page)
     take(page, "answer-1280")
     for name in ("Documents", "Experiments"):
         tab(page, name)
         take(page, f"{name.lower()}-1280")
     page = opened(browser, server, DESKTOP, "dark")
-    ask(page, QUESTION)
-    page.locator("#conversation button.cite").first.click()
-    expect(page.locator("#source .page-picture img")).to_be_visible()
+    ask_and_cite(page)
     take(page, "answer-1280-dark")
     page.locator("#source button.close").click()
     ask(page, UNANSWERED)
@@ -59,6 +58,12 @@ def take_all(browser: Browser, server: Server) -> None:
     take(page, "documents-390")
 
 
+def ask_and_cite(page: Page) -> None:
+    ask(page, QUESTION)
+    page.locator("#conversation button.cite").first.click()
+    expect(page.locator("#source .page-picture img")).to_be_visible()
+
+
 def warm_up(server: Server) -> None:
     """Ask once in each mode, so that the times in the pictures are not those of loading."""
     for mode in ("free", "quote"):
@@ -67,13 +72,10 @@ def warm_up(server: Server) -> None:
         httpx.post(address, json=asked, timeout=READING / 1000).raise_for_status()
 
 
-def opened(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> Page:
+def opened(browser: Browser, server: Server, size: tuple[int, int], scheme: Scheme) -> Page:
     """The page in a browser that knows nothing of it yet."""
     width, height = size
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(READING)
     open_page(page, server)
