@@ -1,12 +1,11 @@
 """The About tab: what answers here, named as what it is, and how to use something else."""
 
-import json
-from pathlib import Path
-
 from app.models.loading import Loading
+from app.models.resolve import BUNDLED
 from app.serving.service import Service
 from app.types import AnswerMode, QuoteSource
 from app.ui.escape import Html, html, join
+from app.ui.measured import of_model, of_reader
 
 QUOTES = "Literal words of your documents, with their place. "
 POINTED_AT = {
@@ -14,10 +13,6 @@ POINTED_AT = {
     QuoteSource.MODEL: "The language model chooses them; it can write nothing else.",
     QuoteSource.BOTH: "A reader and the language model choose them; neither can write anything.",
 }
-READER = (
-    "A small model trained for this program points at the words. It reads, it does not know: it "
-    "cannot count, compare or add up. Measured on articles it never saw:"
-)
 
 
 def note(service: Service, mode: AnswerMode) -> Html:
@@ -42,7 +37,7 @@ def text(service: Service) -> Html:
         "<p>The same answers with the same citations: <code>POST /v1/collections/ID/ask</code>. "
         "<code>/v1/models</code> and <code>/v1/chat/completions</code> speak OpenAI’s API.</p>"
         "</section>",
-        figures=_figures(service.settings.reader),
+        figures=_figures(service),
         rows=join(html("<dt>{n}</dt><dd>{said}</dd>", n=name, said=said) for name, said in rows),
     )
 
@@ -51,32 +46,14 @@ def _quotes(service: Service) -> str:
     return QUOTES + POINTED_AT[service.settings.quotes]
 
 
+def _figures(service: Service) -> Html:
+    """What was measured of the models that come with the program."""
+    ours = service.settings.model is None
+    return join((of_reader(service.settings.reader), of_model(BUNDLED) if ours else Html()))
+
+
 def _privacy(service: Service) -> str:
     host = service.models.remote_host()
     if host is None:
         return "Everything runs on this computer."
     return f"Passages are sent to {host} when an answer is generated."
-
-
-def _figures(reader: Path) -> Html:
-    """What was measured of the reader, where its folder says so."""
-    try:
-        measured = json.loads((reader / "figures.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return Html()
-    rows = join(
-        html(
-            "<tr><td>{name}</td><td>{exact}</td><td>{f1}</td></tr>",
-            name=name,
-            exact=f"{figures['exact_match']:.0f} %",
-            f1=f"{figures['f1']:.0f} %",
-        )
-        for name, figures in measured.items()
-    )
-    return html(
-        "<h2>How well it quotes</h2><p>{said}</p><table><thead><tr><th>Questions</th>"
-        "<th>Exactly the expected words</th><th>Overlap (F1)</th></tr></thead>"
-        "<tbody>{rows}</tbody></table>",
-        said=READER,
-        rows=rows,
-    )

@@ -1,7 +1,7 @@
 """Finding one value among more and more keys (the key-value task of arXiv 2307.03172).
 
     python -m benchmarks.answers.bench_keys MODEL ../shared/data [--keys 2 5 10 25 75]
-        [--questions 50]
+        [--questions 50] [--out FILE]
 
 Each record is a list of pairs of random identifiers; the model is shown the first of them with the
 asked one among them, and answers greedily. A hit holds the right value; the place of the asked
@@ -86,15 +86,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--keys", type=int, nargs="+", default=[2, 5, 10, 25, 75])
     parser.add_argument("--questions", type=int, default=50)
+    parser.add_argument("--out", type=Path, help="write all lines there, too, as a JSON list")
     arguments = parser.parse_args()
+    lines = []
     tokenizer = load_tokenizer(arguments.model)
     engine = Engine(jamba.load_model(arguments.model))
     try:
         for keys in arguments.keys:
             asked = list(islice(lookups(read_records(arguments.data), keys), arguments.questions))
-            print(json.dumps(asdict(measure(engine, tokenizer, asked, keys))), flush=True)
+            lines.append(asdict(measure(engine, tokenizer, asked, keys)))
+            print(json.dumps(lines[-1]), flush=True)
     finally:
         engine.close()
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

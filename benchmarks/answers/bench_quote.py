@@ -1,6 +1,7 @@
 """Who finds the answer's words: the reader, a Jamba, both together, or the most similar sentence.
 
     python -m benchmarks.answers.bench_quote MODEL ../shared/data [--cache CACHE] [--questions 200]
+        [--reporting] [--out FILE]
 
 Questions of the two calibration articles, of which the bundled reader saw none, drawn by a fixed
 seed: with their own passage and, given the CACHE of `bench_retrieval.py`, the four best of all.
@@ -274,6 +275,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--power", type=float, help="of the length, in the model's scores")
     parser.add_argument("--answer-tokens", type=int, default=48, help="longest free answer")
     parser.add_argument("--reporting", action="store_true", help="report instead of tuning")
+    parser.add_argument("--out", type=Path, help="write all lines there, too, as a JSON list")
     return parser.parse_args()
 
 
@@ -294,10 +296,14 @@ def main() -> None:
     if options.cache is not None:
         found = retrieved(options.data, options.cache, ways.encoder, squad)
         sets[f"SQuAD, best {K} of all passages"] = (found, [])
+    lines = []
     for name, (cases, others) in sets.items():
         for figures in report(name, ways, cases, others, options.reporting):
             print(json.dumps(figures), flush=True)
+            lines.append(figures)
     model.close()
+    if options.out is not None:
+        options.out.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
