@@ -40,7 +40,7 @@ bench: dev ## every figure quoted in README.md and docs/; the last five need the
 	test -d $(DATA) && $(PY) -m benchmarks.retrieval.bench_retrieval $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.retrieval.bench_sentence_rank $(DATA)/qa/squad_v1.1_subset.json --cache build/bench
 	test -d $(DATA) && $(PY) -m benchmarks.answers.bench_reader $(DATA) --cache build/bench --drawn 300
-	test -d $(DATA) && $(PY) -m benchmarks.answers.bench_checkpoint app/checkpoints/sample-jamba $(DATA)
+	test -d $(DATA) && $(PY) -m benchmarks.answers.bench_checkpoint app/checkpoints/small-jamba $(DATA)
 	test -d $(DATA) && $(PY) -m benchmarks.experiments.bench_ralm $(DATA)/text/wikitext2.test.txt $(DATA)/text/wikitext2.valid.txt
 
 bench-jamba: dev ## our engine beside transformers and llama.cpp, which is built once (ten minutes)
@@ -68,6 +68,8 @@ $(VENV)/.runtime: requirements.txt
 	  echo "error: $(PYTHON) cannot make an environment (Debian: install python3-venv)." >&2; exit 1; }
 	@echo "Installing pinned packages into $(VENV) (a few minutes the first time) ..."
 	$(PY) -m pip install --quiet -r requirements.txt
+	@echo "Trying every part and compiling the engine's kernels (a minute, once) ..."
+	$(PY) -m app doctor
 	@touch $@
 
 $(VENV)/.ocr: requirements-ocr.txt $(VENV)/.runtime

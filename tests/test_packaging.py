@@ -55,8 +55,8 @@ def python(wheel, tmp_path_factory) -> Path:
 def test_the_wheel_holds_what_runs_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert "app/checkpoints/sample-jamba/model.safetensors" in names
-    assert "app/checkpoints/sample-jamba/tokenizer.json" in names
+    assert "app/checkpoints/small-jamba/model.safetensors" in names
+    assert "app/checkpoints/small-jamba/tokenizer.json" in names
     assert "app/sample/questions.json" in names
     assert len([name for name in names if name.startswith("app/sample/documents/")]) == 12
     assert {"app/ui/style.css", "app/ui/page.js"} <= names

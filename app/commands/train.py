@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jamba.training.training_state import Point
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
-RECIPE = CHECKPOINTS / "sample-jamba" / "recipe.json"
+RECIPE = CHECKPOINTS / "small-jamba" / "recipe.json"
 READER_RECIPE = CHECKPOINTS / "reader" / "recipe.json"
 SPLITS = Path("benchmarks/splits.json")
 
@@ -37,7 +37,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
     data: Annotated[Path, typer.Option(help="The folder that holds the recipe's files.")],
     recipe: Annotated[
         Path,
-        typer.Option(help="What to train on and how, as JSON.", show_default="the sample model's"),
+        typer.Option(help="What to train on and how, as JSON.", show_default="the bundled model's"),
     ] = RECIPE,
     splits: Annotated[
         Path, typer.Option(help="Which articles may be trained on (a checkout has it).")

@@ -11,10 +11,10 @@ from jamba.config import Quantisation
 
 __all__ = ["BUNDLED", "LanguageModel", "MissingModel", "ModelError", "resolve"]
 
-BUNDLED = Path(__file__).parents[1] / "checkpoints" / "sample-jamba"
-SAMPLE_NOTICE = (
-    "The bundled model is a small sample to try the software with: do not trust what it writes. "
-    "Name a larger one with --model."
+BUNDLED = Path(__file__).parents[1] / "checkpoints" / "small-jamba"
+BUNDLED_NOTICE = (
+    "A small model that comes with the program. It looks for an answer in the passages and often "
+    "takes the wrong words: check what it writes, or name a larger model with --model."
 )
 MEGABYTE = 2**20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -56,7 +56,7 @@ def resolve(
     return LocalModel(
         folder,
         name=folder.name if model is None else model,
-        notice=SAMPLE_NOTICE if model is None else "",
+        notice=BUNDLED_NOTICE if model is None else "",
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
         snapshots=SnapshotStore(snapshot_mb * MEGABYTE, kept, snapshot_disk_mb * MEGABYTE),

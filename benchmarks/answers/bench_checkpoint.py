@@ -1,6 +1,6 @@
 """What a model folder makes of questions with their gold passage, on articles it never saw.
 
-    python -m benchmarks.answers.bench_checkpoint app/checkpoints/sample-jamba ../shared/data
+    python -m benchmarks.answers.bench_checkpoint app/checkpoints/small-jamba ../shared/data
         [--json]
 
 Greedy answers to questions of the reporting articles of benchmarks/splits.json: exact match and F1,

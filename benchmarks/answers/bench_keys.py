@@ -11,6 +11,7 @@ pair goes round, so that every part of the context is asked for alike.
 import argparse
 import gzip
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -94,7 +95,11 @@ def main() -> None:
     try:
         for keys in arguments.keys:
             asked = list(islice(lookups(read_records(arguments.data), keys), arguments.questions))
-            lines.append(asdict(measure(engine, tokenizer, asked, keys)))
+            try:
+                lines.append(asdict(measure(engine, tokenizer, asked, keys)))
+            except jamba.JambaError as error:  # more keys than the model reads
+                print(f"{keys} keys: {error}", file=sys.stderr)
+                break
             print(json.dumps(lines[-1]), flush=True)
     finally:
         engine.close()
