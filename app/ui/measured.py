@@ -58,7 +58,8 @@ def _of_keys(folder: Path) -> Html:
     if not isinstance(lines, list):
         return Html()
     said = ", ".join(f"{line['found']:.0f} % among {line['keys']}" for line in lines)
-    return html("<p>Asked for the value of one key, it finds {said}.</p>", said=said)
+    task = "Of values to be copied out from among pairs of random identifiers, it finds"
+    return html("<p>{task} {said} pairs.</p>", task=task, said=said)
 
 
 def _section(title: str, said: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Html:

@@ -27,7 +27,7 @@ def test_a_row_for_each_way_and_a_column_for_each_set(tmp_path):
 def test_keys_are_told_in_a_sentence(tmp_path):
     (tmp_path / "quotes.json").write_text("[]")
     (tmp_path / "keys.json").write_text(json.dumps([{"keys": 2, "found": 50.0}]))
-    assert "finds 50 % among 2." in of_model(tmp_path)
+    assert "finds 50 % among 2 pairs." in of_model(tmp_path)
 
 
 def test_the_readers_figures(tmp_path):
