@@ -53,8 +53,10 @@ class Bm25Writer:
         else:
             commit = _commit_of(folder, self._directory, generation)
             config.setIndexCommit(commit)
-            self._release_others(commit.getGeneration())
         self._writer = java("org.apache.lucene.index.IndexWriter")(self._directory, config)
+        if generation is not None:  # the policy knows what is pinned once the writer is open
+            self._release_others(commit.getGeneration())
+            self._writer.deleteUnusedFiles()
         self._document = _ReusedDocument()
         self._deleted = False
         self._waiting: list[Entry] = []

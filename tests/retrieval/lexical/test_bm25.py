@@ -8,6 +8,7 @@ from retrieval.lexical.bm25 import Bm25Searcher
 from retrieval.lexical.bm25_writer import Bm25Writer, Entry
 from retrieval.lexical.jvm import java, on_java_thread
 from retrieval.types import IndexDamaged
+from tests.retrieval.conftest import holding
 
 pytestmark = pytest.mark.java
 
@@ -116,6 +117,17 @@ def test_the_previous_generation_goes_once_forgotten(tmp_path):
     assert Bm25Searcher(tmp_path, 2).count() == 2
     with pytest.raises(IndexDamaged):
         Bm25Searcher(tmp_path, 1)
+
+
+def test_what_a_killed_writer_did_not_forget_the_next_one_does(tmp_path):
+    written(tmp_path, [Entry("a#0", "a", "", "zyzzyva"), Entry("b#0", "b", "", "apple")])
+    writer = Bm25Writer(tmp_path, 1)
+    writer.remove("a")
+    writer.commit(2)
+    writer.close()  # killed after the store's commit: the generation before is still pinned
+    assert holding(tmp_path, b"zyzzyva")
+    Bm25Writer(tmp_path, 2).close()
+    assert not holding(tmp_path, b"zyzzyva")
 
 
 def test_removed_documents_leave_the_statistics(tmp_path):
