@@ -11,12 +11,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
-from app.experiments.models.answerer import Answerer
 from app.experiments.models.open_answerer import open_answerer
 from app.experiments.models.open_scorer import open_scorer
 from app.experiments.models.scorer import Scorer
@@ -40,6 +40,7 @@ from retrieval.encoders.encoder import load_encoder
 from retrieval.storage.durable import write_file
 from retrieval.types import Mode
 
+R = TypeVar("R")
 GROUPS = ("perplexity", "curves", "questions")
 LONG, SHORT = 20_000, 4_000  # tokens
 SETUP = Setup(stride=16)
@@ -130,21 +131,12 @@ def question_runs(corpora: Corpora) -> Iterator[tuple[str, Asked]]:
         yield f"drafts-{seed}", replace(base, docs=(1, 4), drafts=drafts)
 
 
-def evaluate(work: Path, runs: Iterable[tuple[str, Request]], scorer: Scorer) -> None:
-    """Each perplexity run that is not finished, in a folder below WORK/runs."""
+def do(work: Path, runs: Iterable[tuple[str, R]], run: Callable[[R, Path], object]) -> None:
+    """Each run that is not finished, in a folder below WORK/runs."""
     for name, request in runs:
         if (out := todo(work, name)) is not None:
             began = time.perf_counter()
-            run_perplexity(scorer, request, out, resume=out.exists(), track=quiet)
-            print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-
-
-def ask(work: Path, runs: Iterable[tuple[str, Asked]], answerer: Answerer) -> None:
-    """Each run over questions that is not finished."""
-    for name, request in runs:
-        if (out := todo(work, name)) is not None:
-            began = time.perf_counter()
-            run_questions(answerer, request, out, resume=out.exists(), track=quiet)
+            run(request, out)
             print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
 
 
@@ -170,13 +162,23 @@ def main() -> None:
     corpora = prepare(options.data, options.work)
     if "questions" in options.only:
         answerer = open_answerer(options.model, answer_tokens=32, prompt_tokens=4096)
-        ask(options.work, question_runs(corpora), answerer)
+        do(
+            options.work,
+            question_runs(corpora),
+            lambda asked, out: run_questions(
+                answerer, asked, out, resume=out.exists(), track=quiet
+            ),
+        )
         answerer.close()
     scorer = open_scorer(options.model)
+
+    def evaluate(request: Request, out: Path) -> None:
+        run_perplexity(scorer, request, out, resume=out.exists(), track=quiet)
+
     if "perplexity" in options.only:
-        evaluate(options.work, perplexity_runs(corpora, scorer), scorer)
+        do(options.work, perplexity_runs(corpora, scorer), evaluate)
     if "curves" in options.only:
-        evaluate(options.work, curve_runs(corpora), scorer)
+        do(options.work, curve_runs(corpora), evaluate)
     scorer.close()
     write_page(options.work, options.out)
 

@@ -42,10 +42,9 @@ def write_page(work: Path, out: Path) -> None:
         "",
         f"By `python -m benchmarks.experiments.evidence`; what they say is in [{out.name}.md]"
         f"(../{out.name}.md).",
-        "",
-        "## Perplexity a token, without passages and with",
-        *perplexity_table(runs),
     ]
+    if any((runs / text).is_dir() for text in TEXTS):
+        lines += ["", "## Perplexity a token, without passages and with", *perplexity_table(runs)]
     for name, title in REPORTS.items():
         folders = [*finished(runs / name)]
         if name in WITH_BASE and (runs / BASE / METRICS).exists():

@@ -35,9 +35,12 @@ def test_it_is_small_and_leaves_no_training_state():
 def test_the_card_says_what_it_is_and_the_command():
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     measured = json.loads((BUNDLED / "training.json").read_text(encoding="utf-8"))["measured"]
+    assert "small" in card
     assert "python -m app train lm" in card
     assert "CC BY-SA" in card
     assert f"{measured['held_out_loss']:.2f}" in card
+    assert measured["minutes"] < 360
+    assert measured["parameters"] < 10_000_000
 
 
 def test_it_was_trained_on_tuning_articles_and_never_on_reporting_text():
