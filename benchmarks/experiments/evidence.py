@@ -9,6 +9,7 @@ written anew. The first 20,000 tokens of a text at stride 16, and 4,000 at the p
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from app.experiments.qa.recursive import Drafts
 from app.experiments.qa.run import Request as Asked
 from app.experiments.qa.run import run as run_questions
 from app.experiments.run_folder import METRICS
+from app.models.resolve import BUNDLED
 from benchmarks.experiments.evidence_corpora import (
     federalist_papers,
     indexed,
@@ -36,6 +38,7 @@ from benchmarks.experiments.evidence_corpora import (
     write_texts,
 )
 from benchmarks.experiments.evidence_page import write_page
+from benchmarks.experiments.remembering_scorer import RememberingScorer
 from retrieval.encoders.encoder import load_encoder
 from retrieval.storage.durable import write_file
 from retrieval.types import Mode
@@ -46,6 +49,7 @@ LONG, SHORT = 20_000, 4_000  # tokens
 SETUP = Setup(stride=16)
 RETRIEVERS = (Mode.BM25, Mode.DENSE, Mode.HYBRID)
 QUESTIONS = 100
+FAR = 12_288  # tokens, for a budget of 8,192 that the bundled model's own limit does not allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,21 @@ def question_runs(corpora: Corpora) -> Iterator[tuple[str, Asked]]:
         yield f"drafts-{seed}", replace(base, docs=(1, 4), drafts=drafts)
 
 
+def far_reader(folder: Path, out: Path) -> Path:
+    """The model with a longer limit: a Jamba has no positions, so only its config changes."""
+    shutil.copytree(folder, out, dirs_exist_ok=True)
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    config["max_position_embeddings"] = FAR
+    write_file(out / "config.json", json.dumps(config, indent=2).encode())
+    return out
+
+
+def far_run(corpora: Corpora) -> Iterator[tuple[str, Asked]]:
+    """A budget beyond what the model was trained to read, beside one passage."""
+    asked = Asked(corpora.questions, corpora.squad_index, docs=(1,), limit=QUESTIONS)
+    yield "far", replace(asked, budgets=(8192,))
+
+
 def do(work: Path, runs: Iterable[tuple[str, R]], run: Callable[[R, Path], object]) -> None:
     """Each run that is not finished, in a folder below WORK/runs."""
     for name, request in runs:
@@ -138,6 +157,17 @@ def do(work: Path, runs: Iterable[tuple[str, R]], run: Callable[[R, Path], objec
             began = time.perf_counter()
             run(request, out)
             print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+
+
+def ask(work: Path, model: str | None, runs: Iterable[tuple[str, Asked]]) -> None:
+    """Answer the questions of each run that is not finished."""
+    answerer = open_answerer(model, answer_tokens=32, prompt_tokens=4096)
+    do(
+        work,
+        runs,
+        lambda asked, out: run_questions(answerer, asked, out, resume=out.exists(), track=quiet),
+    )
+    answerer.close()
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -156,21 +186,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build") / "evidence")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS)
-    parser.add_argument("--model", default=None, help="instead of the bundled one")
+    parser.add_argument("--model", default=None, help="a folder instead of the bundled one")
     parser.add_argument("--out", type=Path, default=Path("docs") / "evidence")
     options = parser.parse_args()
     corpora = prepare(options.data, options.work)
     if "questions" in options.only:
-        answerer = open_answerer(options.model, answer_tokens=32, prompt_tokens=4096)
-        do(
-            options.work,
-            question_runs(corpora),
-            lambda asked, out: run_questions(
-                answerer, asked, out, resume=out.exists(), track=quiet
-            ),
-        )
-        answerer.close()
-    scorer = open_scorer(options.model)
+        ask(options.work, options.model, question_runs(corpora))
+        far = far_reader(Path(options.model or BUNDLED), options.work / "far-model")
+        ask(options.work, str(far), far_run(corpora))
+    scorer = RememberingScorer(open_scorer(options.model))
 
     def evaluate(request: Request, out: Path) -> None:
         run_perplexity(scorer, request, out, resume=out.exists(), track=quiet)

@@ -25,6 +25,7 @@ REPORTS = {
     "ranking": "Which of 16 passages is read",
     "layout": "Layouts",
     "passages": "Questions: passages and budgets",
+    "far": "Questions: as many passages as 8,192 tokens hold",
     "gold": "Questions: the gold passage",
     "drafts-0": "Questions: three drafts, seed 0",
     "drafts-1": "Questions: three drafts, seed 1",

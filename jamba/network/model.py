@@ -131,8 +131,12 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, state: AttentionState | None, reset: Tensor | None) -> Tensor:
-        q, k, v = (self._heads(proj(x)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+    def forward(
+        self, x: Tensor, state: AttentionState | None, reset: Tensor | None, first: int = 0
+    ) -> Tensor:
+        """What the tokens x (B, T, H) from `first` on see; `reset` needs all of them."""
+        q = self._heads(self.q_proj(x[:, first:]))
+        k, v = (self._heads(proj(x)) for proj in (self.k_proj, self.v_proj))
         if state is not None:
             k, v = state.append(k, v)
         if reset is not None and not q.is_cuda:
@@ -213,6 +217,12 @@ class Layer(nn.Module):
         mixer = self.self_attn if self.is_attention else self.mamba
         return x + mixer(self.input_layernorm(x), state, reset)
 
+    def mix_from(self, x: Tensor, first: int) -> Tensor:
+        """What `mix` gives for the tokens x (B, T, H) from `first` on; attention asks no more."""
+        if not self.is_attention:
+            return self.mix(x, None, None)[:, first:]
+        return x[:, first:] + self.self_attn(self.input_layernorm(x), None, None, first)
+
     def feed(self, x: Tensor) -> Tensor:
         """The half that looks at each token by itself."""
         return x + self.feed_forward(self.pre_ff_layernorm(x))
@@ -264,13 +274,16 @@ class Jamba(nn.Module):
     def hidden_at(self, ids: Tensor, rows: Tensor, places: Tensor) -> Tensor:
         """Final hidden states (K, H) of ids (B, T) at K `rows` and `places` alone.
 
-        The last layer feeds forward nothing else.
+        The last layer attends from the first of the places on and feeds forward nothing else.
         """
         *layers, last = self.model.layers
+        first = int(places.min())
+        if 2 * first < ids.shape[1]:
+            first = 0  # plain causal over all costs less than a mask over most
         x = self.model.embed_tokens(ids)
         for layer in layers:
             x = layer(x, None, None)
-        return self.model.final_layernorm(last.feed(last.mix(x, None, None)[rows, places]))
+        return self.model.final_layernorm(last.feed(last.mix_from(x, first)[rows, places - first]))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of hidden states (..., H)."""
