@@ -83,10 +83,11 @@ def prepare(data: Path, work: Path) -> Corpora:
 
 
 def perplexity_runs(corpora: Corpora, scorer: Scorer) -> Iterator[tuple[str, Request]]:
-    """Every retriever on both texts, long at stride 16 and short at stride 4."""
-    for tokens, setup in ((LONG, SETUP), (SHORT, replace(SETUP, stride=4))):
+    """Every retriever on both texts: long at stride 16 in both layouts, short at stride 4."""
+    prepend = replace(SETUP, layout=Layout.PREPEND)
+    for tokens, setup in ((LONG, SETUP), (SHORT, replace(SETUP, stride=4)), (LONG, prepend)):
         for mode in RETRIEVERS:
-            name = f"stride-{setup.stride}-{mode}"
+            name = f"{setup.layout}-{setup.stride}-{mode}"
             request = Request(corpora.wikitext, corpora.wikitext_index, None, setup, mode)
             yield f"wikitext/{name}", replace(request, max_tokens=tokens)
             for paper, size in first_papers(corpora.papers, scorer, tokens):
@@ -95,8 +96,15 @@ def perplexity_runs(corpora: Corpora, scorer: Scorer) -> Iterator[tuple[str, Req
 
 
 def first_papers(papers: Sequence[Path], scorer: Scorer, tokens: int) -> Iterator[tuple[Path, int]]:
-    """Papers from the first on, until they hold so many tokens; the last one is cut."""
+    """So many tokens: of the first paper that holds them, or of papers from the first on.
+
+    The last one is cut.
+    """
     sizes = [len(scorer.encode(paper.read_text("utf-8"))) for paper in papers]
+    for paper, size in zip(papers, sizes, strict=True):
+        if size >= tokens:
+            yield paper, tokens
+            return
     for paper, size, through in zip(papers, sizes, accumulate(sizes), strict=True):
         before = through - size
         if before + 2 * SETUP.window > tokens:  # too little would be left to retrieve for

@@ -8,14 +8,14 @@ import numpy as np
 from app.experiments.bootstrap import Array, interval
 from app.experiments.perplexity.metrics import BLOCK
 from app.experiments.perplexity.run import LOSSES
-from app.experiments.report.finished import read_run
+from app.experiments.report.finished import FinishedRun, read_run
 from app.experiments.report.report import make_report
 from app.experiments.report.tables import markdown
 from app.experiments.run_folder import METRICS
 from retrieval.storage.durable import write_file
 
 PAGE = "figures.md"
-FEW = 2  # lines that need no picture
+DRAWN = ("stride", "query", "passage", "candidates", "passages")
 TEXTS = {"wikitext": "WikiText-2, test", "federalist": "Federalist papers"}
 REPORTS = {
     "stride": "Strides",
@@ -31,7 +31,13 @@ REPORTS = {
     "drafts-1": "Questions: three drafts, seed 1",
 }
 BASE = "stride/16"  # what the curves change one setting of
-WITH_BASE = ("query", "passage", "candidates", "ranking", "layout")
+BASE_IS = {  # what it is called among the others
+    "query": "32",
+    "passage": "256",
+    "candidates": "1",
+    "ranking": "first",
+    "layout": "paper",
+}
 
 
 def write_page(work: Path, out: Path) -> None:
@@ -47,11 +53,11 @@ def write_page(work: Path, out: Path) -> None:
     if any((runs / text).is_dir() for text in TEXTS):
         lines += ["", "## Perplexity a token, without passages and with", *perplexity_table(runs)]
     for name, title in REPORTS.items():
-        folders = [*finished(runs / name)]
-        if name in WITH_BASE and (runs / BASE / METRICS).exists():
-            folders.insert(0, runs / BASE)
-        if folders:
-            lines += ["", f"## {title}", "", *report(folders, out, name)]
+        each = [read_run(folder) for folder in finished(runs / name)]
+        if name in BASE_IS and (runs / BASE / METRICS).exists():
+            each.insert(0, read_run(runs / BASE, BASE_IS[name]))
+        if each:
+            lines += ["", f"## {title}", "", *report(each, out, name)]
     write_file(out / PAGE, "\n".join([*lines, ""]).encode())
 
 
@@ -71,19 +77,19 @@ def perplexity_table(runs: Path) -> list[str]:
     """A line for each text, stride and retriever; papers are taken together."""
     lines = [
         "",
-        "| text | tokens | stride and retriever | without | with | with / without, 95 % interval |",
+        "| text | tokens | layout, stride, retriever | without | with | ratio, 95 % interval |",
         "|---|---|---|---|---|---|",
     ]
     for text, title in TEXTS.items():
-        for folder in sorted((runs / text).glob("stride-*"), key=lambda path: _key(path.name)):
+        for folder in sorted((runs / text).glob("*-*-*"), key=lambda path: _key(path.name)):
             losses = pooled([*finished(folder)])
             lines.append(f"| {title} | {losses.shape[1]:,} | {folder.name} | {_figures(losses)} |")
     return lines
 
 
-def _key(name: str) -> tuple[int, str]:
-    _, stride, mode = name.split("-")
-    return -int(stride), mode
+def _key(name: str) -> tuple[str, int, str]:
+    layout, stride, mode = name.split("-")
+    return layout, -int(stride), mode
 
 
 def pooled(folders: Sequence[Path]) -> Array:
@@ -102,13 +108,13 @@ def _figures(losses: Array) -> str:
     )
 
 
-def report(folders: Sequence[Path], out: Path, name: str) -> Iterator[str]:
+def report(runs: Sequence[FinishedRun], out: Path, name: str) -> Iterator[str]:
     """What `report` says of these runs, with its pictures."""
-    made = make_report([read_run(folder) for folder in folders])
+    made = make_report(runs)
     for part in made.parts:
         yield markdown(part.table)
         yield "\n" + "\n".join(f"- {each.removeprefix('* ')}" for each in part.sentences)
-        for picture in part.pictures if len(part.table.rows) > FEW else ():
+        for picture in part.pictures if name in DRAWN else ():
             file = f"{name}-{picture.name}.png"
             write_file(out / file, picture.png)
             yield f"\n![{picture.title}]({file})"

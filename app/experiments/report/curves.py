@@ -125,8 +125,16 @@ def _points(
 
 
 def _token_perplexity(run: FinishedRun, x: float) -> Point | None:
+    """With the interval of its distance from reading without passages, whose tokens are the same.
+
+    Its own interval is several times as wide: some tokens are much harder than others.
+    """
     value = run.metrics["token_perplexity"]
-    return None if value is None else Point(x, value, *run.metrics["intervals"]["token_perplexity"])
+    bare = run.metrics["without_retrieval"]["token_perplexity"]
+    if value is None or bare is None:
+        return None
+    low, high = run.metrics["intervals"]["ratio"]
+    return Point(x, value, bare * low, bare * high)
 
 
 def _bare_perplexity(run: FinishedRun, x: float) -> Point | None:
