@@ -1,12 +1,12 @@
-"""Shapes of a small Jamba compared by short trainings that cost the same.
+"""Recipes of a small Jamba compared by short trainings that cost the same.
 
-    python -m benchmarks.training.bench_shape ../shared/data --work DIR [--petaflop 12]
-        [--only wide deep ...]
+    python -m benchmarks.training.bench_recipe ../shared/data --work DIR [--petaflop 12]
+        [--only shipped wide ...]
 
-Each variant changes a few fields of the shipped recipe, sees the same sources in the same order and
-stops when its matrix products have cost as much as the others'. What is compared is bits a byte of
-held-out text, which does not depend on the vocabulary, and how fast the variant ran. So short a
-training says nothing about reading, which comes after two million tokens. A finished variant in DIR
+Each variant changes a few fields of the shipped recipe and stops when its matrix products have cost
+as much as the others'. Shapes are compared by bits a byte of held-out text, which does not depend
+on the vocabulary; what is taught, by the loss of held-out answers. Reading comes after two million
+tokens (100 petaflop): what helps it cannot be seen in a shorter training. A finished variant in DIR
 is not trained again, a stopped one goes on.
 """
 
@@ -28,26 +28,39 @@ from app.training.lm_exams import Curriculum
 from app.training.lm_recipe import Recipe, read_recipe, read_sources, settings_of, texts_folder
 from jamba.network.model import Jamba
 from jamba.tokens.chat import load_tokenizer
-from jamba.training.train import active_parameters, token_losses
+from jamba.training.train import active_parameters, evaluate
 
-RESULT = "shape.json"
-VARIANTS: dict[str, dict[str, Any]] = {
+RESULT = "compared.json"
+SHAPES: dict[str, dict[str, Any]] = {
     "shipped": {},
-    "wide": {"hidden_size": 320, "intermediate_size": 640, "num_hidden_layers": 6},
-    "deep": {"hidden_size": 192, "intermediate_size": 384, "num_hidden_layers": 14},
-    "attention in 1 of 4": {"attn_layer_period": 4},
-    "dense": {"num_experts": 1, "num_experts_per_tok": 1, "intermediate_size": 640},
-    "experts in 1 of 2": {"expert_layer_period": 2, "expert_layer_offset": 1},
-    "vocabulary 2,048": {"vocab_size": 2048},
-    "vocabulary 16,384": {"vocab_size": 16384},
+    "wide": {"model": {"hidden_size": 320, "intermediate_size": 640, "num_hidden_layers": 6}},
+    "deep": {"model": {"hidden_size": 192, "intermediate_size": 384, "num_hidden_layers": 14}},
+    "attention in 1 of 4": {"model": {"attn_layer_period": 4}},
+    "dense": {
+        "model": {"num_experts": 1, "num_experts_per_tok": 1, "intermediate_size": 640},
+    },
+    "experts in 1 of 2": {"model": {"expert_layer_period": 2, "expert_layer_offset": 1}},
+    "vocabulary 2,048": {"vocabulary": 2048},
+    "vocabulary 16,384": {"vocabulary": 16384},
 }
+TAUGHT: dict[str, dict[str, Any]] = {
+    "random embedding": {"embedding": "random"},
+    "no matching heads": {"match_alike": None},
+    "AdamW": {"training": {"method": "adamw", "learning_rate": 0.002}},
+    "people's questions alone": {"curriculum": {"gaps": 0, "quotes": 0, "unlabelled": 0.0}},
+    "no unlabelled passages": {"curriculum": {"unlabelled": 0.0}},
+    "a third plain text": {"text_share": 0.33},
+}
+VARIANTS = {**SHAPES, **TAUGHT}
 
 
 def variant(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with another model or vocabulary."""
-    model = {k: v for k, v in changes.items() if k != "vocab_size"}
-    size = changes.get("vocab_size", recipe.vocabulary)
-    return replace(recipe, model={**recipe.model, **model}, vocabulary=size)
+    """The recipe with other fields; those that hold fields change only the named ones."""
+    fields: dict[str, Any] = {
+        name: {**getattr(recipe, name), **value} if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return replace(recipe, **fields)
 
 
 def trained(recipe: Recipe, sources: Sources, folder: Path, flop: float) -> dict[str, float]:
@@ -76,29 +89,29 @@ def trained(recipe: Recipe, sources: Sources, folder: Path, flop: float) -> dict
         "active": active_parameters(model),
         "tokens": measured.tokens,
         "tokens_per_second": measured.tokens_per_second,
-        "bits_a_byte": bits_a_byte(recipe, sources, folder),
+        **judged(sources, folder),
     }
     done.write_text(json.dumps(found, indent=1), "utf-8")
     return found
 
 
-def bits_a_byte(recipe: Recipe, sources: Sources, folder: Path) -> float:
-    """Of the rows that were held out, as the model in `folder` predicts them."""
+def judged(sources: Sources, folder: Path) -> dict[str, float]:
+    """Bits a byte, and nats a token of answers, of the rows that the shipped recipe holds out."""
     import jamba
 
-    tokenizer, settings = load_tokenizer(folder), settings_of(recipe)
+    recipe, tokenizer = read_recipe(RECIPE), load_tokenizer(folder)
     layout, plan = Layout(tokenizer, recipe.answer_weight), Curriculum(**recipe.curriculum)
+    settings = settings_of(recipe)
     _, rows = build_corpus(
         sources, layout, plan, settings.row_tokens, recipe.text_share, settings.seed
     )
-    model = jamba.load_model(folder, "cpu", torch.float32)
-    nats = size = 0.0
-    with torch.no_grad():
-        for first in range(len(rows)):
-            row = rows.take(slice(first, first + 1))
-            nats += float(token_losses(model, row)[0].sum())
-            size += len(tokenizer.decode(row.ids[0].tolist()).encode())
-    return nats / math.log(2) / size
+    losses = evaluate(jamba.load_model(folder, "cpu", torch.float32), rows)
+    size = sum(len(tokenizer.decode(ids.tolist()).encode()) for ids in rows.ids)
+    predicted = int((rows.weights[:, 1:] > 0).sum())
+    return {
+        "bits_a_byte": losses.tokens * predicted / math.log(2) / size,
+        "answers": math.nan if losses.answers is None else losses.answers,
+    }
 
 
 def main() -> None:
@@ -107,14 +120,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--petaflop", type=float, default=12.0, help="what each training costs")
-    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(SHAPES))
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     lm_training.use_threads(options.threads)
     recipe = read_recipe(RECIPE)
     sources = read_sources(recipe, options.data, SPLITS, texts_folder())
-    print("| shape | weights, M | active, M | tokens, M | tokens/s | bits a byte |")
-    print("|---|---|---|---|---|---|")
+    print("| recipe | weights, M | active, M | tokens, M | tokens/s | bits a byte | answers |")
+    print("|---|---|---|---|---|---|---|")
     for name in options.only:
         folder = options.work / name.replace(" ", "-")
         one = variant(recipe, VARIANTS[name])
@@ -122,7 +135,7 @@ def main() -> None:
         print(
             f"| {name} | {found['parameters'] / 1e6:.1f} | {found['active'] / 1e6:.1f} "
             f"| {found['tokens'] / 1e6:.2f} | {found['tokens_per_second']:,.0f} "
-            f"| {found['bits_a_byte']:.3f} |",
+            f"| {found['bits_a_byte']:.3f} | {found['answers']:.2f} |",
             flush=True,
         )
 
