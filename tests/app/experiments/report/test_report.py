@@ -108,6 +108,8 @@ def test_a_setting_has_a_picture_where_it_differs(tmp_path):
         ("bm25, without", [4, 16]),
         ("dense, without", [4]),
     ]
+    first, bare = plot.curves[0].points[0], plot.curves[2].points[0]
+    assert (first.low, first.high) == (0.8 * bare.y, 0.95 * bare.y)  # of the distance to it
     (sizes,) = tables(
         perplexity_run(tmp_path / "s", model="small"),
         perplexity_run(tmp_path / "l", model="large", model_parameters=9_000_000, gain=0.3),
