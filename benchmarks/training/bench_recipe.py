@@ -29,6 +29,7 @@ from app.training.lm_recipe import Recipe, read_recipe, read_sources, settings_o
 from jamba.network.model import Jamba
 from jamba.tokens.chat import load_tokenizer
 from jamba.training.train import active_parameters, evaluate
+from retrieval.storage.durable import write_file
 
 RESULT = "compared.json"
 SHAPES: dict[str, dict[str, Any]] = {
@@ -70,9 +71,9 @@ def trained(recipe: Recipe, sources: Sources, folder: Path, flop: float) -> dict
         known: dict[str, float] = json.loads(done.read_text("utf-8"))
         return known
     folder.mkdir(parents=True, exist_ok=True)
-    model = Jamba(lm_training.model_config(recipe))
+    active = active_parameters(Jamba(lm_training.model_config(recipe)))
     settings = settings_of(recipe)
-    tokens = flop / (6 * active_parameters(model))
+    tokens = flop / (6 * active)
     steps = max(1, round(tokens / (settings.rows * settings.row_tokens)))
     ending = {**recipe.training, "steps": steps, "save_every": max(1, steps // 4)}
     state = folder / lm_training.STATE
@@ -86,12 +87,12 @@ def trained(recipe: Recipe, sources: Sources, folder: Path, flop: float) -> dict
     )
     found = {
         "parameters": measured.parameters,
-        "active": active_parameters(model),
+        "active": active,
         "tokens": measured.tokens,
         "tokens_per_second": measured.tokens_per_second,
         **judged(sources, folder),
     }
-    done.write_text(json.dumps(found, indent=1), "utf-8")
+    write_file(done, json.dumps(found, indent=1).encode())
     return found
 
 

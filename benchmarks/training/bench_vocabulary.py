@@ -10,19 +10,18 @@ stands between spaces. The layers' weights are the shipped model's, the embeddin
 import argparse
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.commands.train import RECIPE, SPLITS
 from app.training.lm_data import Sources, read_text
 from app.training.lm_recipe import read_recipe, read_sources, texts_folder
 from app.training.lm_training import model_config, prepare_tokenizer
+from benchmarks.answers.bench_reader import SQUAD, of_titles
 from jamba.network.model import Jamba
 from jamba.training.train import active_parameters
-from retrieval.evaluation.squad import read_squad
 
 SIZES = (2048, 4096, 6144, 8192, 16384)
-SQUAD = Path("qa") / "squad_v1.1_subset.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,7 @@ class Line:
 
 def unseen_texts(data: Path) -> dict[str, str]:
     """Texts that no tokenizer learned from, by their names."""
-    titles = set(json.loads(SPLITS.read_text("utf-8"))["squad"]["reporting"])
-    questions = [each for each in read_squad(data / SQUAD) if each.title in titles]
+    questions = of_titles(data, SQUAD, "squad")
     passages = dict.fromkeys(question.context for question in questions)
     return {
         "passages": "\n".join(passages),
@@ -88,9 +86,7 @@ def main() -> None:
     width = recipe.model["hidden_size"]
     lines = [measured(size, sources, texts, layers, width) for size in options.sizes]
     if options.json:
-        print(
-            json.dumps([{name: getattr(line, name) for name in line.__slots__} for line in lines])
-        )
+        print(json.dumps([asdict(line) for line in lines]))
     else:
         show(lines)
 
