@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from retrieval.training.encoder_runs import Hear, Start, TrainedEncoder
+    from retrieval.training.encoder_runs import Hear, TrainedEncoder
 
 IndexFolder = Annotated[Path, typer.Option("--index", metavar="DIR", help="An index folder.")]
 Out = Annotated[Path, typer.Option("--out", metavar="MODEL", help="The encoder folder to make.")]
@@ -25,6 +25,14 @@ StartName = Annotated[
 Steps = Annotated[int, typer.Option(min=1, help="Updates.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Queries an update; memory does not grow.")]
 MiniBatch = Annotated[int, typer.Option(min=1, help="Texts in memory at a time.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        help="Where texts are cut while training; fewer cost less time.",
+        show_default="as far as the encoder reads",
+    ),
+]
 Rate = Annotated[float, typer.Option(help="The learning rate at its peak.")]
 Scale = Annotated[
     float | None,
@@ -60,6 +68,7 @@ def spider(  # noqa: PLR0913 - one argument for each option
     steps: Steps = 500,
     batch_size: BatchSize = 64,
     mini_batch: MiniBatch = 16,
+    max_tokens: MaxTokens = None,
     learning_rate: Rate = 2e-5,
     scale: Scale = None,
     rules: Annotated[
@@ -76,13 +85,22 @@ def spider(  # noqa: PLR0913 - one argument for each option
     """
     from app.training.lm_training import use_threads
     from retrieval.spider.recurring_spans import OFFICIAL_CODE, PAPER
-    from retrieval.training.encoder_runs import train_spider
+    from retrieval.training.encoder_runs import Start, train_spider
+    from retrieval.training.encoder_train import EncoderTraining
 
     use_threads(threads)
-    begin = _start(index, start, steps, batch_size, mini_batch, learning_rate, scale, seed)
+    settings = EncoderTraining(
+        steps=steps,
+        batch_size=batch_size,
+        mini_batch=mini_batch,
+        max_tokens=max_tokens,
+        learning_rate=learning_rate,
+        scale=scale,
+        seed=seed,
+    )
     chosen = PAPER if rules is Rules.PAPER else OFFICIAL_CODE
     with _hearing() as hear:
-        trained = train_spider(begin, out, hear, chosen)
+        trained = train_spider(Start(index, start, settings), out, hear, chosen)
     _finish(trained, out, as_json)
 
 
@@ -95,6 +113,7 @@ def questions(  # noqa: PLR0913 - one argument for each option
     steps: Steps = 500,
     batch_size: BatchSize = 64,
     mini_batch: MiniBatch = 16,
+    max_tokens: MaxTokens = None,
     learning_rate: Rate = 1e-5,
     scale: Scale = None,
     seed: Seed = 1,
@@ -106,12 +125,21 @@ def questions(  # noqa: PLR0913 - one argument for each option
     A stopped run goes on with the same command. OUT is then what --encoder takes.
     """
     from app.training.lm_training import use_threads
-    from retrieval.training.encoder_runs import train_on_questions
+    from retrieval.training.encoder_runs import Start, train_on_questions
+    from retrieval.training.encoder_train import EncoderTraining
 
     use_threads(threads)
-    begin = _start(index, start, steps, batch_size, mini_batch, learning_rate, scale, seed)
+    settings = EncoderTraining(
+        steps=steps,
+        batch_size=batch_size,
+        mini_batch=mini_batch,
+        max_tokens=max_tokens,
+        learning_rate=learning_rate,
+        scale=scale,
+        seed=seed,
+    )
     with _hearing() as hear:
-        trained = train_on_questions(begin, questions, out, hear, split)
+        trained = train_on_questions(Start(index, start, settings), questions, out, hear, split)
     _finish(trained, out, as_json)
 
 
@@ -150,30 +178,6 @@ def static(
     with _hearing() as hear:
         make_static(find_folder(start), out, lambda *of: hear("tokens", *of), dimension)
     say(f"{out}: an encoder; 'index build SOURCE --out DIR --encoder {out}' uses it")
-
-
-def _start(
-    index: Path,
-    encoder: str | None,
-    steps: int,
-    batch_size: int,
-    mini_batch: int,
-    learning_rate: float,
-    scale: float | None,
-    seed: int,
-) -> "Start":
-    from retrieval.training.encoder_runs import Start
-    from retrieval.training.encoder_train import EncoderTraining
-
-    settings = EncoderTraining(
-        steps=steps,
-        batch_size=batch_size,
-        mini_batch=mini_batch,
-        learning_rate=learning_rate,
-        scale=scale,
-        seed=seed,
-    )
-    return Start(index, encoder, settings)
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class Setting:
     cache: Path
     steps: int
     batch_size: int
+    max_tokens: int
 
 
 def quiet(*_: object, **__: object) -> None:
@@ -127,7 +128,9 @@ def adapted(one: Prepared, setting: Setting) -> Prepared:
     model, copy = folder / "model", folder / "index"
     folder.mkdir(parents=True, exist_ok=True)
     if not model.exists():
-        settings = EncoderTraining(steps=setting.steps, batch_size=setting.batch_size)
+        settings = EncoderTraining(
+            steps=setting.steps, batch_size=setting.batch_size, max_tokens=setting.max_tokens
+        )
         train_spider(Start(mined_from(one, folder), None, settings), model, told)
     if not copy.exists():
         shutil.copytree(one.index.path, folder / ".copying", dirs_exist_ok=True)
@@ -279,13 +282,16 @@ def main() -> None:
     parser.add_argument("--collections", nargs="+", default=[SQUAD, *SMALL, LONG])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--max-tokens", type=int, default=128, help="of a text, while training")
     parser.add_argument("--mining", action="store_true", help="only how fast spans are mined")
     parser.add_argument("--write", action="store_true", help="keep the tables in results/spider.md")
     options = parser.parse_args()
     if options.mining:
         print(mining(options.data))
         return
-    setting = Setting(options.data, options.cache, options.steps, options.batch_size)
+    setting = Setting(
+        options.data, options.cache, options.steps, options.batch_size, options.max_tokens
+    )
     sections = []
     for name in options.collections:
         base = collection(name, setting)
@@ -296,6 +302,7 @@ def main() -> None:
     if options.write:
         command = "python -m benchmarks.retrieval.bench_spider DATA --cache CACHE"
         command += f" --steps {options.steps} --batch-size {options.batch_size}"
+        command += f" --max-tokens {options.max_tokens}"
         head = f"# Encoders adapted without a question\n\n`{command}`"
         (RESULTS / "spider.md").write_text("\n\n".join([head, *sections]) + "\n", "utf-8")
 

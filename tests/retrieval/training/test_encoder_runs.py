@@ -1,6 +1,7 @@
 """Training an encoder on an index of its own: resumed to the same weights, and usable at once."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from tests.retrieval.spider.test_spider_data import ABSTRACTS, SENTENCES
 pytestmark = pytest.mark.java
 
 SETTINGS = EncoderTraining(
-    steps=6, batch_size=4, mini_batch=2, learning_rate=1e-3, save_every=2, seed=5
+    steps=6, batch_size=4, mini_batch=2, learning_rate=4e-3, save_every=2, seed=5
 )
 
 
@@ -67,7 +68,7 @@ def test_the_model_describes_itself(trained, corpus):
     assert summary.last_loss < summary.first_loss
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     card = (out / "README.md").read_text()
-    for said in ("no question", "| spans |", "| learning rate | 0.001 |", "| queries seen | 24 |"):
+    for said in ("no question", "| spans |", "| learning rate | 0.004 |", "| queries seen | 24 |"):
         assert said in card
     assert not list(out.rglob("*.bin")) + list(out.rglob("*.pkl")) + list(out.rglob("*.pt"))
 
@@ -93,6 +94,19 @@ def test_a_stopped_run_goes_on_to_the_same_weights(trained, corpus, bert, tmp_pa
     assert (out / "model.safetensors").read_bytes() == whole
     losses = [point.loss for point in read_curve(out / "loss.jsonl")]
     assert losses == [point.loss for point in read_curve(trained[0] / "loss.jsonl")]
+
+
+def test_texts_are_cut_while_training_alone(corpus, bert, tmp_path):
+    out = tmp_path / "cut"
+    cut = replace(SETTINGS, steps=2, max_tokens=8)
+    train_spider(Start(corpus, str(bert), cut), out, ignore)
+    whole = tmp_path / "whole"
+    train_spider(Start(corpus, str(bert), replace(cut, max_tokens=None)), whole, ignore)
+    weights = [(path / "model.safetensors").read_bytes() for path in (out, whole)]
+    assert weights[0] != weights[1]
+    lengths = [open_trainable(path)[0].max_seq_length for path in (out, whole)]
+    assert lengths[0] == lengths[1] > 8
+    assert "| max tokens | 8 |" in (out / "README.md").read_text()
 
 
 def test_what_cannot_be_trained_says_so(trained, corpus, bert, tmp_path):
