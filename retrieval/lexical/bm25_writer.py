@@ -4,7 +4,9 @@ A commit leaves the previous one in place, pinned by a snapshot that Lucene keep
 process killed between Lucene's commit and SQLite's finds the committed generation still there.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from retrieval.lexical.bm25 import (
     open_directory,
     similarity,
 )
+from retrieval.lexical.java_threads import THREADS, add_documents, start
 from retrieval.lexical.jvm import java, on_java_thread
 from retrieval.records import titled
 from retrieval.types import IndexDamaged
@@ -57,7 +60,7 @@ class Bm25Writer:
         if generation is not None:  # the policy knows what is pinned once the writer is open
             self._release_others(commit.getGeneration())
             self._writer.deleteUnusedFiles()
-        self._document = _ReusedDocument()
+        self._indexing = _Indexing(self._writer)
         self._deleted = False
         self._waiting: list[Entry] = []
         if generation is None:
@@ -72,7 +75,7 @@ class Bm25Writer:
     @on_java_thread
     def remove(self, document_id: str) -> None:
         """Delete every passage of a document; the next commit purges its words from disk."""
-        self._hand_over()
+        self._hand_over_all()
         term = java("org.apache.lucene.index.Term")(DOCUMENT, document_id)
         self._writer.deleteDocuments(java("org.apache.lucene.search.TermQuery")(term))
         self._deleted = True
@@ -80,7 +83,7 @@ class Bm25Writer:
     @on_java_thread
     def commit(self, generation: int) -> None:
         """Make all changes durable as `generation`, beside the previous commit."""
-        self._hand_over()
+        self._hand_over_all()
         if self._deleted:
             self._writer.forceMergeDeletes()
             self._deleted = False
@@ -100,14 +103,19 @@ class Bm25Writer:
     @on_java_thread
     def close(self) -> None:
         """Close the files, dropping what was not committed."""
+        self._indexing.give_up()
         self._writer.close()
         self._directory.close()
 
     @on_java_thread
     def _hand_over(self) -> None:
-        for entry in self._waiting:
-            self._writer.addDocument(self._document.filled(entry))
+        for first in range(0, len(self._waiting), HANDED_OVER):
+            self._indexing.add(self._waiting[first : first + HANDED_OVER])
         self._waiting.clear()
+
+    def _hand_over_all(self) -> None:
+        self._hand_over()
+        self._indexing.wait()
 
     def _commit_first(self) -> None:
         try:
@@ -123,29 +131,96 @@ class Bm25Writer:
                 self._policy.release(snapshot.getGeneration())
 
 
-class _ReusedDocument:
-    """One Lucene document filled again and again: making each anew costs more than indexing it."""
+class _Indexing:
+    """Batches on their way into Lucene: some are indexed in Java's threads while one is filled.
+
+    Calls from Python into Java cost a good part of indexing a passage: so documents are used again
+    and again, and go over in one call for all.
+    """
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._free = [_Batch() for _ in range(THREADS + 1)]
+        self._running: deque[tuple[_Batch, Any]] = deque()  # with Java's Future, oldest first
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Add some passages; raises what went wrong with earlier ones."""
+        if not self._free:
+            self._wait_for_one()
+        batch = self._free.pop()
+        self._running.append((batch, start(add_documents(), self._writer, batch.filled(entries))))
+
+    def wait(self) -> None:
+        """Return when Lucene has all that was added; raises what went wrong."""
+        while self._running:
+            self._wait_for_one()
+
+    def give_up(self) -> None:
+        """Return when nothing runs; what went wrong no longer matters."""
+        while self._running:
+            with suppress(Exception):
+                self._wait_for_one()
+
+    def _wait_for_one(self) -> None:
+        batch, future = self._running.popleft()
+        self._free.append(batch)
+        future.get()
+
+
+class _Batch:
+    """Lucene documents that can be filled again, as many as were needed at once."""
 
     def __init__(self) -> None:
-        stored = java("org.apache.lucene.document.Field$Store").NO
-        words = java("org.apache.lucene.document.StringField")
-        self._bytes = java("org.apache.lucene.util.BytesRef")
-        self._id = words(ID, "", stored)
-        self._sort_id = java("org.apache.lucene.document.BinaryDocValuesField")(
-            ID, self._bytes(b"")
-        )
-        self._document_id = words(DOCUMENT, "", stored)
-        self._contents = _text_field(CONTENTS)
-        self._document = java("org.apache.lucene.document.Document")()
-        for field in (self._id, self._sort_id, self._document_id, self._contents):
-            self._document.add(field)
+        self._documents: list[_ReusedDocument] = []
+        self._list = java("java.util.ArrayList")()
 
-    def filled(self, entry: Entry) -> Any:
-        self._id.setStringValue(entry.passage_id)
-        self._sort_id.setBytesValue(self._bytes(entry.passage_id.encode()))
-        self._document_id.setStringValue(entry.document_id)
+    def filled(self, entries: Sequence[Entry]) -> Any:
+        while len(self._documents) < len(entries):
+            self._documents.append(_ReusedDocument())
+            self._list.add(self._documents[-1].document)
+        for document, entry in zip(self._documents, entries, strict=False):
+            document.fill(entry)
+        return self._list.subList(0, len(entries))
+
+
+class _ReusedDocument:
+    """One Lucene document."""
+
+    def __init__(self) -> None:
+        self._id = java("org.apache.lucene.util.BytesRefBuilder")()
+        self._of = ""
+        self._document_id = java("org.apache.lucene.document.StringField")(
+            DOCUMENT, self._of, java("org.apache.lucene.document.Field$Store").NO
+        )
+        self._contents = _text_field(CONTENTS)
+        self.document = java("org.apache.lucene.document.Document")()
+        for field in (_id_field(self._id.get()), self._document_id, self._contents):
+            self.document.add(field)
+
+    def fill(self, entry: Entry) -> None:
+        name = entry.passage_id.encode()
+        self._id.copyBytes(name, 0, len(name))  # the field's own: Lucene would not set a new one
+        if entry.document_id != self._of:
+            self._of = entry.document_id
+            self._document_id.setStringValue(self._of)
         self._contents.setStringValue(titled(entry.title, entry.text))
-        return self._document
+
+
+def _id_field(value: Any) -> Any:
+    """The passage id, as a term to look up and as the value that ties are ordered by."""
+    kind = java("org.apache.lucene.document.FieldType")()
+    kind.setIndexOptions(java("org.apache.lucene.index.IndexOptions").DOCS)
+    kind.setTokenized(False)
+    kind.setOmitNorms(True)
+    kind.setDocValuesType(java("org.apache.lucene.index.DocValuesType").BINARY)
+    kind.freeze()
+    return java("org.apache.lucene.document.Field")(
+        ID,
+        value,
+        kind,
+        signature="(Ljava/lang/String;Lorg/apache/lucene/util/BytesRef;"
+        "Lorg/apache/lucene/index/IndexableFieldType;)V",
+    )
 
 
 def _text_field(name: str) -> Any:

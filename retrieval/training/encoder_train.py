@@ -76,9 +76,7 @@ def train_encoder(
             curve.append(LossPoint(step + 1, value, rate, time.perf_counter() - started))
             report(curve[-1], settings.steps)
             if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-                write_curve(
-                    work / CURVE, curve
-                )  # first: never behind the state
+                write_curve(work / CURVE, curve)  # first: never behind the state
                 save_state(work / STATE, model, optimizer, step + 1)
     return curve
 
