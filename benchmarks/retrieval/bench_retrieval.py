@@ -31,6 +31,7 @@ from retrieval.storage.segments import Vectors
 from retrieval.types import Extracted, Mode
 
 RESULTS = Path(__file__).parents[1] / "results"
+PICTURES = Path(__file__).parents[2] / "docs" / "retrieval"
 MEASURES = ("Success@1", "Success@5", "Success@20")
 PIECE = 256
 GRID = [round(0.05 * step, 2) for step in range(21)]

@@ -1,8 +1,7 @@
 """Searching and building at size: latency, throughput, recall against exact, and a build's time.
 
     python -m benchmarks.retrieval.bench_search ../shared/data --folder DIR
-        [--passages 10000,100000,1000000]
-                                      [--questions 200] [--kinds sq8,ivf,hnsw] [--write]
+        [--passages 10000,100000,1000000] [--questions 200] [--kinds sq8,ivf,hnsw] [--write]
 
 Passages are real sentences recombined, their vectors a static encoder's (`train static`), and the
 questions those that people asked about SQuAD's paragraphs, whose sentences are among them. For each
@@ -25,7 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.retrieval.bench_retrieval import RESULTS
+from app.experiments.plots import Curve, Plot, Point, draw
+from benchmarks.retrieval.bench_retrieval import PICTURES, RESULTS
 from benchmarks.retrieval.made_corpus import questions_of, sentences_of, write_corpus
 from retrieval.dense import DenseSearcher
 from retrieval.encoders.encoder import Vectors, load_encoder
@@ -172,6 +172,19 @@ def searched_table(rows: Sequence[tuple[int, Searched]]) -> str:
     return "\n".join(lines)
 
 
+def picture(rows: Sequence[tuple[int, Searched]]) -> bytes:
+    """How long 95 of 100 hybrid searches take at most, by size and kind."""
+    best: dict[str, dict[int, float]] = {}
+    for count, row in rows:
+        known = best.setdefault(row.kind, {})
+        known[count] = min(row.hybrid[1], known.get(count, row.hybrid[1]))
+    curves = tuple(
+        Curve(kind, tuple(Point(*at) for at in sorted(found.items())), colour)
+        for colour, (kind, found) in enumerate(best.items())
+    )
+    return draw(Plot("search", "Hybrid search, 95th percentile", "passages", "ms", curves))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
@@ -209,6 +222,8 @@ def main() -> None:
         command = "`python -m benchmarks.retrieval.bench_search DATA --folder DIR`"
         head = f"# Searching and building at size\n\n{command}; made passages, static vectors"
         (RESULTS / "search.md").write_text("\n\n".join([head, *shown]) + "\n", "utf-8")
+        PICTURES.mkdir(exist_ok=True)
+        (PICTURES / "search.png").write_bytes(picture(rows))
 
 
 if __name__ == "__main__":
