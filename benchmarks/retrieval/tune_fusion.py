@@ -113,10 +113,8 @@ def table(sets: Sequence[Prepared], values: Values) -> str:
     """A row a rule: nDCG@10 of every tuning part, their mean, and SQuAD's top-1 and top-5."""
     parts = {one.name: tuning(one) for one in sets}
     names = list(parts)
-    lines = [
-        f"| rule | {' | '.join(names)} | mean | {SQUAD} top-1 | top-5 |",
-        f"|---|{'---|' * (len(names) + 3)}",
-    ]
+    heads = [*names, "mean", *([f"{SQUAD} top-1", "top-5"] if SQUAD in parts else [])]
+    lines = [f"| rule | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     best = chosen(sets, values)
     for rule in values[names[0]]:
         cells = [average(values[name][rule], parts[name]) for name in names]
@@ -214,9 +212,11 @@ def main() -> None:
 
 def write(sets: Sequence[Prepared], values: Values, best: str) -> None:
     """The tables as results/fusion.md, the picture for the docs."""
+    encoder = sets[0].index.encoder
+    number = "int8" if encoder and encoder.in_int8() else "float32"
     text = [
         "# Fusion",
-        "`python -m benchmarks.retrieval.tune_fusion DATA --cache CACHE --write`",
+        f"`python -m benchmarks.retrieval.tune_fusion DATA --cache CACHE --write`; {number}",
         "## On the tuning splits of benchmarks/splits.json (nDCG@10, top-1, top-5; percent)",
         f"{table(sets, values)}\n\n{best}",
         "## On what was not tuned on",
