@@ -304,7 +304,15 @@ def main() -> None:
         command += f" --steps {options.steps} --batch-size {options.batch_size}"
         command += f" --max-tokens {options.max_tokens}"
         head = f"# Encoders adapted without a question\n\n`{command}`"
-        (RESULTS / "spider.md").write_text("\n\n".join([head, *sections]) + "\n", "utf-8")
+        write(RESULTS / "spider.md", head, sections)
+
+
+def write(path: Path, head: str, sections: Sequence[str]) -> None:
+    """Keep the sections; those of collections that were not measured now stay as they were."""
+    kept = path.read_text("utf-8").split("\n\n## ")[1:] if path.exists() else []
+    found = {text.split(":")[0]: f"## {text.strip()}" for text in kept}
+    found |= {text.removeprefix("## ").split(":")[0]: text for text in sections}
+    path.write_text("\n\n".join([head, *found.values()]) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
