@@ -7,6 +7,7 @@ gain and cost.
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from retrieval.reading.reader import Reader
 
 DEPTH = 20  # hits that are read again
-READER_WEIGHT = 0.06  # of log odds; until tune_rerank has run: a probe's 0.02 of raw scores
+READER_WEIGHT = 0.2  # of shares; measured by benchmarks/retrieval/tune_rerank.py
 CROSS_ENCODER_WEIGHT = 1.0  # large against fused scores: the cross-encoder's order, nearly
 READ_CHARACTERS = 5_000  # of one passage; only entries of a corpus are longer
 BATCH = 32
@@ -47,11 +48,16 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reranker:
-    """A scorer, how much its score counts beside the fused one, and how many hits it reads."""
+    """A scorer, how much its score counts beside the fused one, and how many hits it reads.
+
+    With `competing`, scores are log odds that a passage answers, and what counts is each one's
+    share among all that were read and "none of them": where many seem to answer, each says little.
+    """
 
     scorer: Scorer
     weight: float
     depth: int = DEPTH
+    competing: bool = False
 
     def settings(self) -> dict[str, Any]:
         """What a run's settings say of it."""
@@ -60,6 +66,7 @@ class Reranker:
             "weights": self.scorer.weight_hash,
             "weight": self.weight,
             "depth": self.depth,
+            "competing": self.competing,
         }
 
 
@@ -77,17 +84,26 @@ def rerank(
     scores = reranker.scorer.scores(question, passages)
     order = sorted(range(len(scores)), key=lambda at: (-scores[at], hits[at].passage_id))
     ranks = {at: rank for rank, at in enumerate(order, start=1)}
+    counted = _shares(scores) if reranker.competing else scores
     read = [
         replace(
             hit,
-            score=scale * hit.score + reranker.weight * score,
-            parts={**hit.parts, reranker.scorer.name: Part(score, ranks[at])},
+            score=scale * hit.score + reranker.weight * counts,
+            parts={**hit.parts, reranker.scorer.name: Part(scores[at], ranks[at])},
         )
-        for at, (hit, score) in enumerate(zip(hits, scores, strict=False))
+        for at, (hit, counts) in enumerate(zip(hits, counted, strict=False))
     ]
-    least = reranker.weight * min(scores)
+    least = reranker.weight * min(counted)
     rest = [replace(hit, score=scale * hit.score + least) for hit in hits[len(scores) :]]
     return sorted([*read, *rest], key=lambda hit: (-hit.score, hit.passage_id))
+
+
+def _shares(log_odds: Sequence[float]) -> list[float]:
+    """The probability that each is the one that answers, where none of them is as likely as 0."""
+    most = max(0.0, *log_odds)
+    odds = [math.exp(value - most) for value in log_odds]
+    total = sum(odds) + math.exp(-most)
+    return [value / total for value in odds]
 
 
 class ReaderScorer:

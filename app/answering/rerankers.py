@@ -31,6 +31,7 @@ def open_reranker(
     folder = BUNDLED if name == READER else Path(name)
     if (folder / CARD).is_file():
         reader = rerank.ReaderScorer(open_reader(folder), rerank.weights_hash(folder))
-        return rerank.Reranker(reader, rerank.READER_WEIGHT if weight is None else weight, depth)
+        weight = rerank.READER_WEIGHT if weight is None else weight
+        return rerank.Reranker(reader, weight, depth, competing=True)
     model = rerank.load_cross_encoder(name)
     return rerank.Reranker(model, rerank.CROSS_ENCODER_WEIGHT if weight is None else weight, depth)

@@ -32,7 +32,7 @@ from retrieval.sentence_rank import DEPTH as SENTENCE_DEPTH
 from retrieval.sentence_rank import rank_by_sentences
 from retrieval.types import Hit, Passage
 
-WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.15, 0.2, 0.4, 1.0)
+WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0)
 DEPTHS = (5, 10, 20)
 MEASURES = ("nDCG@10", "Success@1", "Success@5", "Success@20")
 K = 20

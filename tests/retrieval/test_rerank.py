@@ -1,5 +1,7 @@
 """Ranking again: the arithmetic by hand, and a real (random) cross-encoder."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,24 @@ def test_the_second_score_is_added_to_the_share_of_the_first():
     assert ranked[2].parts == {}
 
 
+def test_competing_scores_count_as_shares_with_none_among_them():
+    read = [passage("a", "x"), passage("b", "xxx")]  # log odds 1 and 3
+    again = Reranker(LengthScorer(), weight=1.0, depth=2, competing=True)
+    ranked = {hit.passage_id: hit for hit in rerank("question", HITS, read, again)}
+    total = 1 + math.exp(1) + math.exp(3)
+    assert ranked["a"].score == pytest.approx(4 / 4 + math.exp(1) / total)
+    assert ranked["b"].score == pytest.approx(3 / 4 + math.exp(3) / total)
+    assert ranked["c"].score == pytest.approx(2 / 4 + math.exp(1) / total)
+    assert ranked["b"].parts["length"] == Part(3.0, 1)  # what is shown is the log odds
+
+
+def test_competing_scores_may_be_far_apart():
+    read = [passage("a", ""), passage("b", "x" * 5000)]
+    again = Reranker(LengthScorer(), weight=1.0, competing=True)
+    ranked = rerank("question", HITS[:2], read, again)
+    assert [(hit.passage_id, hit.score) for hit in ranked] == [("b", 3 / 4 + 1), ("a", 1.0)]
+
+
 def test_equal_scores_are_ordered_by_id_and_empty_questions_stay():
     same = [Hit("b", 1.0, {}), Hit("a", 1.0, {})]
     read = [passage("b", "x"), passage("a", "x")]
@@ -60,6 +80,7 @@ def test_a_search_reads_deeper_than_it_returns(small_index):
     assert set(ranked[0].parts) == {"bm25", "length"}
     assert again.settings()["rerank"] == {
         "scorer": "length", "weights": "none", "weight": 100.0, "depth": 20,
+        "competing": False,
     }  # fmt: skip
 
 
