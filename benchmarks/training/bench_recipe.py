@@ -1,12 +1,12 @@
 """Recipes of a small Jamba compared by short trainings that cost the same.
 
-    python -m benchmarks.training.bench_recipe ../shared/data --work DIR [--petaflop 12]
+    python -m benchmarks.training.bench_recipe ../shared/data --work DIR [--teraflop 12]
         [--only shipped wide ...]
 
 Each variant changes a few fields of the shipped recipe and stops when its matrix products have cost
 as much as the others'. Shapes are compared by bits a byte of held-out text, which does not depend
 on the vocabulary; what is taught, by the loss of held-out answers. Reading comes after two million
-tokens (100 petaflop): what helps it cannot be seen in a shorter training. A finished variant in DIR
+tokens (100 teraflop): what helps it cannot be seen in a shorter training. A finished variant in DIR
 is not trained again, a stopped one goes on.
 """
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--petaflop", type=float, default=12.0, help="what each training costs")
+    parser.add_argument("--teraflop", type=float, default=12.0, help="what each training costs")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(SHAPES))
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -132,7 +132,7 @@ def main() -> None:
     for name in options.only:
         folder = options.work / name.replace(" ", "-")
         one = variant(recipe, VARIANTS[name])
-        found = trained(one, sources, folder, 1e15 * options.petaflop)
+        found = trained(one, sources, folder, 1e12 * options.teraflop)
         print(
             f"| {name} | {found['parameters'] / 1e6:.1f} | {found['active'] / 1e6:.1f} "
             f"| {found['tokens'] / 1e6:.2f} | {found['tokens_per_second']:,.0f} "
