@@ -19,9 +19,9 @@ from retrieval.types import IndexDamaged
 
 READ = 2**28  # bytes that a query may read: about 20 ms on two cores
 SMALLEST = MAX_ROWS // 2  # rows; smaller segments are soon merged, and quick to read
-PROBED = 4  # one list in so many is read
+PROBED = 3  # one list in so many is read
 TRAINED_ON = 64  # vectors for each list
-LINKS, BREADTH = 32, 128  # of HNSW's graph: neighbours of a vector, candidates of a query
+LINKS, BREADTH = 32, 512  # of HNSW's graph: neighbours of a vector, candidates of a query
 
 
 class Kind(StrEnum):
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
     FLAT = "flat"  # every vector is read, and there is no file: exact
     SQ8 = "sq8"  # every vector is read, at one byte for each number
-    IVF = "ivf"  # such bytes in lists, one for each centroid; a quarter of the lists is read
+    IVF = "ivf"  # such bytes in lists, one for each centroid; a third of the lists is read
     HNSW = "hnsw"  # a graph over such bytes: reads least, takes longest to make
 
 
