@@ -1,9 +1,9 @@
 """The best hits ranked again by a model that reads question and passage together; off by default.
 
 Two kinds of model: the reader, whose log odds that a passage answers come for free where it reads
-anyway, and any cross-encoder of sentence-transformers. The benchmark
-`tune_rerank` fits the weights on questions that the model was not trained on, and says what they
-gain and cost.
+anyway, behind the likeness of each passage's best sentence; and any cross-encoder of
+sentence-transformers. The benchmark `tune_rerank` fits the weights on questions that the model was
+not trained on, and says what they gain and cost.
 """
 
 import hashlib
@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from retrieval.hub import downloaded
 from retrieval.records import titled
+from retrieval.sentence_rank import best_likeness
 from retrieval.types import Hit, Part, Passage, RetrievalError
 
 if TYPE_CHECKING:
+    from retrieval.encoders.encoder import Encoder
     from retrieval.reading.reader import Reader
 
 DEPTH = 20  # hits that are read again
 READER_WEIGHT = 0.2  # of shares; measured by benchmarks/retrieval/tune_rerank.py
+LIKENESS_WEIGHT = 0.1  # of the best sentence's cosine, before the reader; measured there, too
+LIKENESS_DEPTH = 10  # hits whose sentences are encoded
 CROSS_ENCODER_WEIGHT = 1.0  # large against fused scores: the cross-encoder's order, nearly
 READ_CHARACTERS = 5_000  # of one passage; only entries of a corpus are longer
 BATCH = 32
@@ -52,12 +56,14 @@ class Reranker:
 
     With `competing`, scores are log odds that a passage answers, and what counts is each one's
     share among all that were read and "none of them": where many seem to answer, each says little.
+    `first` ranks the same hits beforehand, no deeper than this one.
     """
 
     scorer: Scorer
     weight: float
     depth: int = DEPTH
     competing: bool = False
+    first: "Reranker | None" = None
 
     def settings(self) -> dict[str, Any]:
         """What a run's settings say of it."""
@@ -67,6 +73,7 @@ class Reranker:
             "weight": self.weight,
             "depth": self.depth,
             "competing": self.competing,
+            "first": self.first.settings() if self.first else None,
         }
 
 
@@ -80,6 +87,10 @@ def rerank(
     """
     if not passages or not question.strip():
         return list(hits)
+    if reranker.first is not None:
+        known = {passage.id: passage for passage in passages}
+        hits = rerank(question, hits, passages[: reranker.first.depth], reranker.first)
+        passages = [known[hit.passage_id] for hit in hits[: len(passages)]]
     scale = 1 / hits[0].score if hits[0].score > 0 else 1.0  # BM25 and cosines are far apart
     scores = reranker.scorer.scores(question, passages)
     order = sorted(range(len(scores)), key=lambda at: (-scores[at], hits[at].passage_id))
@@ -104,6 +115,21 @@ def _shares(log_odds: Sequence[float]) -> list[float]:
     odds = [math.exp(value - most) for value in log_odds]
     total = sum(odds) + math.exp(-most)
     return [value / total for value in odds]
+
+
+class SentenceScorer:
+    """The cosine of the question with a passage's best sentence; -1 for one without sentences."""
+
+    name = "sentence"
+
+    def __init__(self, encoder: "Encoder") -> None:
+        self._encoder = encoder
+        self.weight_hash = encoder.weight_hash
+
+    def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
+        """Cosines, in order."""
+        texts = [passage.text[:READ_CHARACTERS] for passage in passages]
+        return best_likeness(question, texts, self._encoder)
 
 
 class ReaderScorer:

@@ -23,6 +23,7 @@ def open_reranker(
         return None
     from app.answering.reader import BUNDLED, open_reader
     from retrieval import rerank
+    from retrieval.encoders.encoder import load_encoder
     from retrieval.reading.reader import CARD
 
     if weight is not None and weight < 0:
@@ -32,6 +33,8 @@ def open_reranker(
     if (folder / CARD).is_file():
         reader = rerank.ReaderScorer(open_reader(folder), rerank.weights_hash(folder))
         weight = rerank.READER_WEIGHT if weight is None else weight
-        return rerank.Reranker(reader, weight, depth, competing=True)
+        likeness = rerank.SentenceScorer(load_encoder())
+        first = rerank.Reranker(likeness, rerank.LIKENESS_WEIGHT, min(depth, rerank.LIKENESS_DEPTH))
+        return rerank.Reranker(reader, weight, depth, competing=True, first=first)
     model = rerank.load_cross_encoder(name)
     return rerank.Reranker(model, rerank.CROSS_ENCODER_WEIGHT if weight is None else weight, depth)

@@ -78,6 +78,17 @@ def read(one: Prepared, found: Hits, scorer: Scorer, cache: Path) -> tuple[Known
     return Known(scorer, scores_of), [kept[query]["seconds"] for query in found]
 
 
+def known(one: Prepared, found: Hits, model: Reranker, cache: Path) -> tuple[Reranker, list[float]]:
+    """The same, with every score known, and the seconds that each question took in all."""
+    scorer, seconds = read(one, found, model.scorer, cache)
+    first = model.first
+    if first is not None:
+        shallow = {query: hits[: first.depth] for query, hits in found.items()}
+        first, before = known(one, shallow, first, cache)
+        seconds = [a + b for a, b in zip(before, seconds, strict=True)]
+    return replace(model, scorer=scorer, first=first), seconds
+
+
 def reranked(one: Prepared, found: Hits, reranker: Reranker) -> PerQuery:
     """Every measure of every question, read again."""
     ranked = {}
@@ -112,11 +123,13 @@ def drawn(queries: Sequence[str], count: int) -> list[str]:
 
 
 def grid(one: Prepared, found: Hits, model: Reranker, depth: int) -> dict[float, dict[str, float]]:
-    """Each weight's figures in percent."""
-    return {
-        weight: means(reranked(one, found, replace(model, weight=weight, depth=depth)), MEASURES)
-        for weight in WEIGHTS
-    }
+    """Each weight's figures in percent; with weight 0 nothing is ranked again."""
+    rows = {}
+    for weight in WEIGHTS:
+        first = model.first if weight else None
+        again = replace(model, weight=weight, depth=depth, first=first)
+        rows[weight] = means(reranked(one, found, again), MEASURES)
+    return rows
 
 
 def line(name: str, figures: Mapping[str, float], note: str = "") -> str:
@@ -129,8 +142,7 @@ def fit(sets: Sequence[Prepared], model: Reranker, cache: Path, count: int) -> N
     for one in sets:
         whole = squad_queries(one.task, "calibration") if one.name == SQUAD else one.task.queries
         found = one.found(drawn(list(whole), count), k=K)
-        known, seconds = read(one, found, model.scorer, cache)
-        asked = replace(model, scorer=known)
+        asked, seconds = known(one, found, model, cache)
         grids[one.name] = {depth: grid(one, found, asked, depth) for depth in DEPTHS}
         print(f"\n{one.name}, {len(found)} questions, {median(seconds):.2f} s each for {K} hits\n")
         print(f"| depth, weight | {' | '.join(MEASURES)} | |\n|---|{'---|' * (len(MEASURES) + 1)}")
@@ -160,16 +172,15 @@ def report(one: Prepared, model: Reranker, cache: Path, count: int) -> None:
     """Questions of the reporting articles: fused, by sentences, read again; gain, cost and test."""
     queries = drawn(squad_queries(one.task, "reporting"), count)
     hits = one.found(queries, k=K)
-    known, reading = read(one, hits, model.scorer, cache)
-    model = replace(model, scorer=known)
-    plain = reranked(one, hits, replace(model, weight=0.0))
+    model, reading = known(one, hits, model, cache)
+    plain = reranked(one, hits, replace(model, weight=0.0, first=None))
     sentences, encoding = by_sentences(one, hits)
     again = reranked(one, hits, model)
     print(f"SQuAD, {len(queries)} questions of the reporting articles, all 2,430 passages\n")
     print(f"| | {' | '.join(MEASURES)} | seconds |\n|---|{'---|' * (len(MEASURES) + 1)}")
     print(line("fused", means(plain, MEASURES)))
     print(line("by sentences", means(sentences, MEASURES), f"{median(encoding):.2f}"))
-    label = f"{known.name}, weight {model.weight}, depth {model.depth}"
+    label = f"{model.scorer.name}, weight {model.weight}, depth {model.depth}"
     print(line(label, means(again, MEASURES), f"{median(reading):.2f} for {K} hits"))
     for name in MEASURES[:3]:
         for baseline, values in (("fused", plain), ("by sentences", sentences)):
@@ -178,7 +189,7 @@ def report(one: Prepared, model: Reranker, cache: Path, count: int) -> None:
                 [100 * values[query][name] for query in queries],
                 [100 * again[query][name] for query in queries],
             )
-            print(in_words(found, baseline, known.name))
+            print(in_words(found, baseline, model.scorer.name))
 
 
 def main() -> None:

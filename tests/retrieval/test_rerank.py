@@ -21,6 +21,15 @@ class LengthScorer:
         return [float(len(passage.text)) for passage in passages]
 
 
+class ShortScorer(LengthScorer):
+    """Likes short ones."""
+
+    name = "short"
+
+    def scores(self, question, passages):
+        return [-float(len(passage.text)) for passage in passages]
+
+
 def passage(id, text):
     return Passage(id, "d", "", text, None, 0, len(text))
 
@@ -58,6 +67,18 @@ def test_competing_scores_may_be_far_apart():
     assert [(hit.passage_id, hit.score) for hit in ranked] == [("b", 3 / 4 + 1), ("a", 1.0)]
 
 
+def test_another_may_rank_first_and_less_deep():
+    read = [passage("a", "x"), passage("b", "xxx"), passage("c", "")]
+    first = Reranker(LengthScorer(), weight=0.5, depth=2)  # b 2.25, a 1.5, c 1.0
+    again = Reranker(ShortScorer(), weight=0.1, depth=3, first=first)
+    ranked = rerank("question", HITS, read, again)
+    assert [(hit.passage_id, pytest.approx(hit.score)) for hit in ranked] == [
+        ("b", 1 - 0.1 * 3), ("a", 1.5 / 2.25 - 0.1), ("c", 1 / 2.25),
+    ]  # fmt: skip
+    assert {name: part.rank for name, part in ranked[0].parts.items()} == {"length": 1, "short": 3}
+    assert again.settings()["first"] == first.settings()
+
+
 def test_equal_scores_are_ordered_by_id_and_empty_questions_stay():
     same = [Hit("b", 1.0, {}), Hit("a", 1.0, {})]
     read = [passage("b", "x"), passage("a", "x")]
@@ -80,7 +101,7 @@ def test_a_search_reads_deeper_than_it_returns(small_index):
     assert set(ranked[0].parts) == {"bm25", "length"}
     assert again.settings()["rerank"] == {
         "scorer": "length", "weights": "none", "weight": 100.0, "depth": 20,
-        "competing": False,
+        "competing": False, "first": None,
     }  # fmt: skip
 
 

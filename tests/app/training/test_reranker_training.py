@@ -91,12 +91,13 @@ def test_the_bundled_reader_ranks_again():
 
     reader = open_reranker("reader")
     assert (reader.weight, reader.depth) == (READER_WEIGHT, 20)
+    assert (reader.first.scorer.name, reader.first.depth) == ("sentence", 10)
     texts = ["The mill was sold in the spring.", "Maria Lind planted the trees in 1931.", ""]
     passages = [Passage(f"p{n}", "d", "", text, None, 0, 1) for n, text in enumerate(texts)]
     hits = [Hit(passage.id, 1.0, {}) for passage in passages]
     ranked = rerank("Who planted the trees?", hits, passages, reader)
     assert ranked[0].passage_id == "p1"
-    assert ranked[0].parts["reader"].rank == 1
+    assert ranked[0].parts["reader"].rank == ranked[0].parts["sentence"].rank == 1
     with pytest.raises(OrbweaverError, match="0 or more"):
         open_reranker("reader", weight=-1.0)
     assert open_reranker(None) is None
