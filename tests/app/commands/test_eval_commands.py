@@ -71,6 +71,6 @@ def test_a_search_is_fused_and_ranked_again_by_name(squad, tmp_path, capsys):
         "search", index, "Who built the press?", "--fusion", "rrf", "--rerank", "reader", "--json"
     )
     (hit, *_) = json.loads(capsys.readouterr().out.splitlines()[-1])["hits"]
-    assert (hit["passage_id"], set(hit["parts"])) == ("Valley#0", {"bm25", "reader"})
+    assert (hit["passage_id"], set(hit["parts"])) == ("Valley#0", {"bm25", "sentence", "reader"})
     with pytest.raises(RetrievalError, match="no fusion 'borda'"):
         orbweaver("search", index, "press", "--fusion", "borda")
