@@ -89,8 +89,8 @@ def assert_same_index(one, other, encoder):
     tables, rows, vectors = contents(one)
     assert contents(other)[:2] == (tables, rows)
     np.testing.assert_allclose(contents(other)[2], vectors, atol=2e-6)
-    # Hybrid follows from these two; a random encoder's cosines are so close together that stretching
-    # them to [0, 1] would compare the last bits of the vectors.
+    # Hybrid follows from these two; a random encoder's cosines are so close together that
+    # stretching them to [0, 1] would compare the last bits of the vectors.
     for mode in (Mode.BM25, Mode.DENSE) if encoder else [Mode.BM25]:
         for ours, theirs in zip(
             found(one, encoder, mode), found(other, encoder, mode), strict=True
