@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 DEPTH = 20  # hits that are read again
 READER_WEIGHT = 0.2  # of shares; measured by benchmarks/retrieval/tune_rerank.py
 LIKENESS_WEIGHT = 0.1  # of the best sentence's cosine, before the reader; measured there, too
-LIKENESS_DEPTH = 10  # hits whose sentences are encoded
 CROSS_ENCODER_WEIGHT = 1.0  # large against fused scores: the cross-encoder's order, nearly
 READ_CHARACTERS = 5_000  # of one passage; only entries of a corpus are longer
 BATCH = 32

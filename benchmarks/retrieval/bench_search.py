@@ -221,7 +221,8 @@ def main() -> None:
     ]
     print("\n\n".join(shown))
     if options.write:
-        command = "`python -m benchmarks.retrieval.bench_search DATA --folder DIR`"
+        kinds = f" --kinds {options.kinds}" if options.kinds else ""
+        command = f"`python -m benchmarks.retrieval.bench_search DATA --folder DIR{kinds}`"
         head = f"# Searching and building at size\n\n{command}; made passages, static vectors"
         (RESULTS / "search.md").write_text("\n\n".join([head, *shown]) + "\n", "utf-8")
         PICTURES.mkdir(exist_ok=True)

@@ -89,13 +89,17 @@ def assert_same_index(one, other, encoder):
     tables, rows, vectors = contents(one)
     assert contents(other)[:2] == (tables, rows)
     np.testing.assert_allclose(contents(other)[2], vectors, atol=2e-6)
-    # Hybrid follows from these two; a random encoder's cosines are so close together that
-    # stretching them to [0, 1] would compare the last bits of the vectors.
+    # Not hybrid's scores: a random encoder's cosines are so close together that stretching them
+    # to [0, 1] would compare the last bits of the vectors.
     for mode in (Mode.BM25, Mode.DENSE) if encoder else [Mode.BM25]:
         for ours, theirs in zip(
             found(one, encoder, mode), found(other, encoder, mode), strict=True
         ):
             assert_same_hits(ours, theirs, 0 if mode is Mode.BM25 else 2e-6)
+    if encoder:
+        fused = [found(path, encoder, Mode.HYBRID) for path in (one, other)]
+        for ours, theirs in zip(*fused, strict=True):
+            assert {hit.passage_id for hit in ours} == {hit.passage_id for hit in theirs}
 
 
 def assert_same_hits(ours, theirs, tolerance):
