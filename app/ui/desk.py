@@ -194,6 +194,10 @@ class Desk:
         same = chat is not None and chat.collection_id == place.collection
         return place if same else Place(place.collection)
 
+    def here(self, place: Place, query: Mapping[str, str]) -> Place:
+        """Where a tab is; before its page has heard from the server, where its address says."""
+        return self.existing(Place.read(query)) if place.collection is None else place
+
     def _welcome(self, place: Place) -> Html:
         if place.collection is None:
             return welcome.empty(None, ())

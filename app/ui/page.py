@@ -137,7 +137,8 @@ def _wire_questions(parts: Parts, desk: Desk, asking: Asking) -> None:
         request: gr.Request,
     ) -> Iterator[Step]:
         asked = How(AnswerMode(mode), chosen, twice)
-        yield from asking.ask(place, question, asked, str(request.session_hash))
+        here = desk.here(place, dict(request.query_params))
+        yield from asking.ask(here, question, asked, str(request.session_hash))
 
     def example(
         place: Place,
@@ -167,6 +168,9 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
     """Dropped files, and what changes by itself while the worker reads them."""
     tab, place = parts.documents, parts.place
 
+    def add(place: Place, paths: list[str], request: gr.Request) -> tuple[None, Html, Html]:
+        return desk.add(desk.here(place, dict(request.query_params)), paths)
+
     def refresh(
         place: Place, chosen: tuple[str, ...], mode: str, drawn: str, request: gr.Request
     ) -> Screen:
@@ -176,7 +180,7 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
         return desk.note(mode), gr.update(visible=mode == AnswerMode.FREE)
 
     seen = [place, parts.chosen, parts.ask.mode, parts.drawn]
-    tab.files.upload(desk.add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
+    tab.files.upload(add, [place, tab.files], [tab.files, tab.notes, tab.listing], **QUIET)
     parts.timer.tick(refresh, seen, parts.screen(), **QUIET)
     parts.ask.mode.change(changed, parts.ask.mode, [parts.ask.note, parts.ask.twice], **QUIET)
     parts.about_tab.select(lambda: about.text(desk.service), None, parts.about, **QUIET)

@@ -47,6 +47,29 @@ def check_citation(page: Page) -> None:
     expect(page.locator("#source mark")).to_have_count(0)
 
 
+def test_files_dropped_before_the_page_has_heard_from_the_server_are_taken(page, server, tmp_path):
+    early = tmp_path / "early.txt"
+    early.write_text("The ferry to Tarn leaves at half past six.\n")
+    held = []
+
+    def files_first(route):
+        """Let nothing but dropped files through to the server."""
+        if "gradio.FileData" in (route.request.post_data or ""):
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/queue/join*", files_first)
+    open_page(page, server)
+    with page.expect_request(
+        lambda sent: "queue/join" in sent.url and "early.txt" in (sent.post_data or "")
+    ):
+        upload(page, early)
+    page.unroute("**/queue/join*", files_first)  # what was held goes on by itself
+    assert held
+    wait_ready(page, "early.txt")
+
+
 @pytest.mark.slow
 def test_a_citation_deep_in_a_long_text_is_brought_into_view(page, server, tmp_path):
     long = tmp_path / "bells.txt"

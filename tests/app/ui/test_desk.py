@@ -156,6 +156,14 @@ def test_a_tab_open_over_a_restart_comes_back_to_its_place(desk, library, shelf)
     assert desk.refresh(Place(), (), "quote", "", query).place == Place(second)
 
 
+def test_before_a_page_has_heard_from_the_server_its_address_says_where_it_is(desk, library, shelf):
+    second = library.create_collection("Second").id
+    assert desk.here(Place(), {"collection": str(second)}) == Place(second)
+    assert desk.here(Place(), {}) == Place(shelf.collection)
+    gone = Place(second + 1)
+    assert desk.here(gone, {}) == gone  # files for a deleted collection go nowhere else
+
+
 def test_chats_are_listed_opened_renamed_and_deleted(desk, library, shelf):
     chat = library.create_chat(shelf.collection, "What <b>?")
     library.add_message(chat.id, "What <b>?", answered())
