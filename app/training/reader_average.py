@@ -19,14 +19,14 @@ def average(
 
     Runs that began with the same encoder and differ in data or rate lie in one valley, and the mean
     of their weights generalises better than each (model soups, arXiv 2203.05482, section 3). It
-    reads in the widest of their windows; a reader named twice counts twice. Raises
+    reads in the narrowest of their windows; a reader named twice counts twice. Raises
     TrainingDataError for fewer than two readers.
     """
     if len(readers) < 2:
         raise TrainingDataError("a mean takes two readers at least; name each with --average")
     exam = Exam.of(data.held_out)
     cards = [read_card(folder) for folder in readers]
-    window = max(card["window_tokens"] for card in cards)
+    window = min(card["window_tokens"] for card in cards)
     mean = new_span_model(encoder_folder)
     other = new_span_model(encoder_folder)
     put_tensors(mean, readers[0])
@@ -39,7 +39,8 @@ def average(
         parameter.requires_grad_(False)  # as in training: what is shipped are layers and head
     reader = Reader(mean.eval(), open_tokenizer(encoder_folder), window_tokens=window)
     scores, calibration = judge(reader, exam)
-    card = {"mean_of": [card["recipe"] for card in cards], "held_out": scores.to_dict()}
+    made_by = [card["recipe"] if "recipe" in card else card["mean_of"] for card in cards]
+    card = {"mean_of": made_by, "held_out": scores.to_dict()}
     out.mkdir(parents=True, exist_ok=True)
     save_reader(out, mean, calibration, window, card)
     return scores
