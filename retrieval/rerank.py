@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from retrieval.reading.reader import Reader
 
 DEPTH = 20  # hits that are read again
-READER_WEIGHT = 0.2  # of shares; measured by benchmarks/retrieval/tune_rerank.py
-LIKENESS_WEIGHT = 0.1  # of the best sentence's cosine, before the reader; measured there, too
+READER_WEIGHT = 0.4  # of shares; measured by benchmarks/retrieval/tune_rerank.py, as are these:
+READER_TEMPERATURE = 2.0  # its odds are calibrated on right and wrong passages, not on 20 good hits
+READER_WINDOW = 256  # tokens: most passages whole, since their scores compare best so
 CROSS_ENCODER_WEIGHT = 1.0  # large against fused scores: the cross-encoder's order, nearly
 READ_CHARACTERS = 5_000  # of one passage; only entries of a corpus are longer
 BATCH = 32
@@ -53,15 +54,15 @@ class Scorer(Protocol):
 class Reranker:
     """A scorer, how much its score counts beside the fused one, and how many hits it reads.
 
-    With `competing`, scores are log odds that a passage answers, and what counts is each one's
-    share among all that were read and "none of them": where many seem to answer, each says little.
-    `first` ranks the same hits beforehand, no deeper than this one.
+    With a `temperature` (above 0), scores are log odds that a passage answers, are divided by it,
+    and what counts is each one's share among all that were read and "none of them": where many seem
+    to answer, each says little. `first` ranks the same hits beforehand, no deeper than this one.
     """
 
     scorer: Scorer
     weight: float
     depth: int = DEPTH
-    competing: bool = False
+    temperature: float | None = None
     first: "Reranker | None" = None
 
     def settings(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Reranker:
             "weights": self.scorer.weight_hash,
             "weight": self.weight,
             "depth": self.depth,
-            "competing": self.competing,
+            "temperature": self.temperature,
             "first": self.first.settings() if self.first else None,
         }
 
@@ -94,7 +95,7 @@ def rerank(
     scores = reranker.scorer.scores(question, passages)
     order = sorted(range(len(scores)), key=lambda at: (-scores[at], hits[at].passage_id))
     ranks = {at: rank for rank, at in enumerate(order, start=1)}
-    counted = _shares(scores) if reranker.competing else scores
+    counted = scores if reranker.temperature is None else _shares(scores, reranker.temperature)
     read = [
         replace(
             hit,
@@ -108,11 +109,11 @@ def rerank(
     return sorted([*read, *rest], key=lambda hit: (-hit.score, hit.passage_id))
 
 
-def _shares(log_odds: Sequence[float]) -> list[float]:
+def _shares(log_odds: Sequence[float], temperature: float) -> list[float]:
     """The probability that each is the one that answers, where none of them is as likely as 0."""
     most = max(0.0, *log_odds)
-    odds = [math.exp(value - most) for value in log_odds]
-    total = sum(odds) + math.exp(-most)
+    odds = [math.exp((value - most) / temperature) for value in log_odds]
+    total = sum(odds) + math.exp(-most / temperature)
     return [value / total for value in odds]
 
 
@@ -143,7 +144,8 @@ class ReaderScorer:
     def scores(self, question: str, passages: Sequence[Passage]) -> list[float]:
         """Log odds; a passage without words counts as the worst of the others."""
         texts = [passage.text[:READ_CHARACTERS] for passage in passages]
-        found = [span and span.score for span in self._reader.read(question, texts)]
+        spans = self._reader.read(question, texts, window_tokens=READER_WINDOW)
+        found = [span and span.score for span in spans]
         least = min((score for score in found if score is not None), default=0.0)
         return [least if score is None else score for score in found]
 

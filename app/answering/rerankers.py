@@ -26,6 +26,7 @@ def open_reranker(
     from retrieval.encoders.encoder import load_encoder
     from retrieval.reading.reader import CARD
     from retrieval.sentence_rank import DEPTH as SENTENCE_DEPTH
+    from retrieval.sentence_rank import SENTENCE_WEIGHT
 
     if weight is not None and weight < 0:
         raise OrbweaverError(f"a reranker's weight is 0 or more, not {weight}")
@@ -35,7 +36,7 @@ def open_reranker(
         reader = rerank.ReaderScorer(open_reader(folder), rerank.weights_hash(folder))
         weight = rerank.READER_WEIGHT if weight is None else weight
         likeness = rerank.SentenceScorer(load_encoder())
-        first = rerank.Reranker(likeness, rerank.LIKENESS_WEIGHT, min(depth, SENTENCE_DEPTH))
-        return rerank.Reranker(reader, weight, depth, competing=True, first=first)
+        first = rerank.Reranker(likeness, SENTENCE_WEIGHT, min(depth, SENTENCE_DEPTH))
+        return rerank.Reranker(reader, weight, depth, rerank.READER_TEMPERATURE, first)
     model = rerank.load_cross_encoder(name)
     return rerank.Reranker(model, rerank.CROSS_ENCODER_WEIGHT if weight is None else weight, depth)

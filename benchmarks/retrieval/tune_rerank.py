@@ -9,7 +9,8 @@ The reader was trained on SQuAD's tuning articles, so its weight is fitted on th
 articles, which it never saw, and on all queries of the small collections, which must lose nothing:
 the best nDCG@10 of the former among the weights at which no collection loses more than 0.3 points.
 A cross-encoder trained on the tuning articles is fitted the same way.
-Scores are kept in CACHE by the model's weights, so a stopped run goes on and another grid is free.
+Scores are kept in CACHE by the model's weights, so a stopped run goes on and another grid is free;
+after a change of how passages are read, delete its rerank-*.jsonl.
 --report asks a seeded draw of the reporting articles: fused, ranked by sentences (what the
 application does) and read again, with the seconds of each and a paired test.
 """

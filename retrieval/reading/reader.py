@@ -128,20 +128,25 @@ class Reader:
 
     @torch.inference_mode()
     def read(
-        self, question: str, passages: Sequence[str], regions: Sequence[Region] | None = None
+        self,
+        question: str,
+        passages: Sequence[str],
+        regions: Sequence[Region] | None = None,
+        *,
+        window_tokens: int | None = None,
     ) -> list[ReadSpan | None]:
         """The best span within each region, in order; None where no token lies wholly inside.
 
-        Without `regions` each passage is one. All passages are read in one batch.
+        Without `regions` each passage is one, without `window_tokens` windows are the reader's own.
+        All passages are read in one batch.
         """
         if regions is None:
             regions = [Region(number, 0, len(text)) for number, text in enumerate(passages)]
+        longest = self._window_tokens if window_tokens is None else window_tokens
         windows = [
             window
             for number, passage in enumerate(passages)
-            for window in make_windows(
-                self._tokenizer, question, passage, number, self._window_tokens
-            )
+            for window in make_windows(self._tokenizer, question, passage, number, longest)
         ]
         if not windows or not regions:
             return [None] * len(regions)

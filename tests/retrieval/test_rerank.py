@@ -49,20 +49,20 @@ def test_the_second_score_is_added_to_the_share_of_the_first():
     assert ranked[2].parts == {}
 
 
-def test_competing_scores_count_as_shares_with_none_among_them():
+def test_with_a_temperature_scores_count_as_shares_with_none_among_them():
     read = [passage("a", "x"), passage("b", "xxx")]  # log odds 1 and 3
-    again = Reranker(LengthScorer(), weight=1.0, depth=2, competing=True)
+    again = Reranker(LengthScorer(), weight=1.0, depth=2, temperature=2.0)
     ranked = {hit.passage_id: hit for hit in rerank("question", HITS, read, again)}
-    total = 1 + math.exp(1) + math.exp(3)
-    assert ranked["a"].score == pytest.approx(4 / 4 + math.exp(1) / total)
-    assert ranked["b"].score == pytest.approx(3 / 4 + math.exp(3) / total)
-    assert ranked["c"].score == pytest.approx(2 / 4 + math.exp(1) / total)
+    total = 1 + math.exp(1 / 2) + math.exp(3 / 2)
+    assert ranked["a"].score == pytest.approx(4 / 4 + math.exp(1 / 2) / total)
+    assert ranked["b"].score == pytest.approx(3 / 4 + math.exp(3 / 2) / total)
+    assert ranked["c"].score == pytest.approx(2 / 4 + math.exp(1 / 2) / total)
     assert ranked["b"].parts["length"] == Part(3.0, 1)  # what is shown is the log odds
 
 
-def test_competing_scores_may_be_far_apart():
+def test_odds_may_be_far_apart():
     read = [passage("a", ""), passage("b", "x" * 5000)]
-    again = Reranker(LengthScorer(), weight=1.0, competing=True)
+    again = Reranker(LengthScorer(), weight=1.0, temperature=1.0)
     ranked = rerank("question", HITS[:2], read, again)
     assert [(hit.passage_id, hit.score) for hit in ranked] == [("b", 3 / 4 + 1), ("a", 1.0)]
 
@@ -101,7 +101,7 @@ def test_a_search_reads_deeper_than_it_returns(small_index):
     assert set(ranked[0].parts) == {"bm25", "length"}
     assert again.settings()["rerank"] == {
         "scorer": "length", "weights": "none", "weight": 100.0, "depth": 20,
-        "competing": False, "first": None,
+        "temperature": None, "first": None,
     }  # fmt: skip
 
 

@@ -91,6 +91,15 @@ def test_padding_does_not_change_scores(encoder):
     assert torch.allclose(alone, beside, atol=1e-5)
 
 
+def test_windows_of_another_size_give_what_a_reader_of_that_size_gives(encoder):
+    model, tokenizer = new_span_model(encoder), open_tokenizer(encoder)
+    passage = " ".join(WORDS[i % len(WORDS)] for i in range(200))
+    narrow, wide = (Reader(model, tokenizer, window_tokens=size) for size in (32, 128))
+    assert narrow.read("who built it", [passage], window_tokens=128) == wide.read(
+        "who built it", [passage]
+    )
+
+
 def test_a_stopped_training_resumes_to_the_same_weights(encoder, tmp_path):
     settings = ReaderTraining(batch_size=4, save_every=2, learning_rate=1e-3)
     whole = train_reader(EXAMPLES, encoder, tmp_path / "whole", settings)
