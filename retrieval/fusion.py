@@ -10,8 +10,8 @@ Three rules, each with one parameter:
   least score (Ram et al., NAACL 2022: Spider's hybrid, with L = 1).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from retrieval.records import Scored
@@ -134,6 +134,28 @@ def alone(name: str, hits: Sequence[Scored], k: int) -> list[Hit]:
         Hit(hit.passage_id, hit.score, {name: Part(hit.score, rank)})
         for rank, hit in enumerate(hits[:k], start=1)
     ]
+
+
+def with_gains(
+    hits: Sequence[Hit], name: str, scores: Sequence[float], gains: Sequence[float]
+) -> list[Hit]:
+    """Hits with `gains` added to their scores, each with its own of `scores` as the part `name`."""
+    order = sorted(range(len(hits)), key=lambda at: (-scores[at], hits[at].passage_id))
+    ranks = {at: rank for rank, at in enumerate(order, start=1)}
+    gained = [
+        replace(
+            hit,
+            score=hit.score + gains[at],
+            parts={**hit.parts, name: Part(scores[at], ranks[at])},
+        )
+        for at, hit in enumerate(hits)
+    ]
+    return in_order(gained)
+
+
+def in_order(hits: Iterable[Hit]) -> list[Hit]:
+    """Best first, ties by passage id."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.passage_id))
 
 
 def _best(rankings: Sequence[Ranking], points: Sequence[Points], k: int) -> list[Hit]:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from retrieval.fusion import in_order, with_gains
 from retrieval.hub import downloaded
 from retrieval.records import titled
 from retrieval.sentence_rank import best_likeness
-from retrieval.types import Hit, Part, Passage, RetrievalError
+from retrieval.types import Hit, Passage, RetrievalError
 
 if TYPE_CHECKING:
     from retrieval.encoders.encoder import Encoder
@@ -92,21 +93,13 @@ def rerank(
         hits = rerank(question, hits, passages[: reranker.first.depth], reranker.first)
         passages = [known[hit.passage_id] for hit in hits[: len(passages)]]
     scale = 1 / hits[0].score if hits[0].score > 0 else 1.0  # BM25 and cosines are far apart
+    hits = [replace(hit, score=scale * hit.score) for hit in hits]
     scores = reranker.scorer.scores(question, passages)
-    order = sorted(range(len(scores)), key=lambda at: (-scores[at], hits[at].passage_id))
-    ranks = {at: rank for rank, at in enumerate(order, start=1)}
     counted = scores if reranker.temperature is None else _shares(scores, reranker.temperature)
-    read = [
-        replace(
-            hit,
-            score=scale * hit.score + reranker.weight * counts,
-            parts={**hit.parts, reranker.scorer.name: Part(scores[at], ranks[at])},
-        )
-        for at, (hit, counts) in enumerate(zip(hits, counted, strict=False))
-    ]
-    least = reranker.weight * min(counted)
-    rest = [replace(hit, score=scale * hit.score + least) for hit in hits[len(scores) :]]
-    return sorted([*read, *rest], key=lambda hit: (-hit.score, hit.passage_id))
+    gains = [reranker.weight * counts for counts in counted]
+    read = with_gains(hits[: len(scores)], reranker.scorer.name, scores, gains)
+    rest = [replace(hit, score=hit.score + min(gains)) for hit in hits[len(scores) :]]
+    return in_order([*read, *rest])
 
 
 def _shares(log_odds: Sequence[float], temperature: float) -> list[float]:

@@ -4,11 +4,11 @@ Weight and depth were measured on the tuning articles (benchmarks/retrieval/benc
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
+from retrieval.fusion import with_gains
 from retrieval.sentences import sentence_spans
-from retrieval.types import Hit, Part, Passage
+from retrieval.types import Hit, Passage
 
 SENTENCE_WEIGHT = 0.2
 DEPTH = 10  # hits that are looked at again; each costs the encoding of its sentences
@@ -33,17 +33,7 @@ def rank_by_sentences(
     `passages` are those of the hits, in order. Each hit gains the part "sentence".
     """
     likeness = best_likeness(question, [passage.text for passage in passages], encoder)
-    order = sorted(range(len(hits)), key=lambda at: (-likeness[at], hits[at].passage_id))
-    ranks = {at: rank for rank, at in enumerate(order, start=1)}
-    ranked = [
-        replace(
-            hit,
-            score=hit.score + weight * likeness[at],
-            parts={**hit.parts, "sentence": Part(likeness[at], ranks[at])},
-        )
-        for at, hit in enumerate(hits)
-    ]
-    return sorted(ranked, key=lambda hit: (-hit.score, hit.passage_id))
+    return with_gains(hits, "sentence", likeness, [weight * cosine for cosine in likeness])
 
 
 def best_likeness(question: str, texts: Sequence[str], encoder: SentenceEncoder) -> list[float]:
