@@ -78,7 +78,7 @@ def build(desk: Desk) -> gr.Blocks:
     with gr.Blocks(title="Orbweaver", analytics_enabled=False, delete_cache=TEMPORARY) as page:
         parts = _layout(desk)
         _wire(page, parts, desk, Asking(desk))
-        _wire_experiments(page, parts, Lab(desk.service))
+        _wire_experiments(page, parts, desk, Lab(desk.service))
     page.queue(default_concurrency_limit=MANY, api_open=False)
     return page
 
@@ -186,9 +186,15 @@ def _wire_documents(parts: Parts, desk: Desk) -> None:
     parts.about_tab.select(lambda: about.text(desk.service), None, parts.about, **QUIET)
 
 
-def _wire_experiments(page: gr.Blocks, parts: Parts, lab: Lab) -> None:
+def _wire_experiments(page: gr.Blocks, parts: Parts, desk: Desk, lab: Lab) -> None:
     """Starting one, its buttons, and what changes while it runs."""
     tab = parts.experiments
+
+    def start(
+        place: Place, kind: str, path: str | None, mode: str, size: str, request: gr.Request
+    ) -> View:
+        here = desk.here(place, dict(request.query_params))
+        return lab.start(here, kind, path, mode, size)
 
     def act(event: gr.EventData) -> View:
         return lab.act(event._data)
@@ -197,7 +203,7 @@ def _wire_experiments(page: gr.Blocks, parts: Parts, lab: Lab) -> None:
     seen = [tab.board, parts.measured]
     page.load(lab.arrive, None, parts.view(), **QUIET)
     tab.kind.change(lab.hint, tab.kind, tab.hint, **QUIET)
-    tab.start.click(lab.start, asked, parts.view(), **QUIET)
+    tab.start.click(start, asked, parts.view(), **QUIET)
     for clicked in (tab.board, tab.comparison):
         clicked.click(act, None, parts.view(), trigger_mode="multiple", **QUIET)
     parts.timer.tick(lab.refresh, parts.measured, seen, **QUIET)
