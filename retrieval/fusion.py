@@ -139,10 +139,10 @@ def alone(name: str, hits: Sequence[Scored], k: int) -> list[Hit]:
 def with_gains(
     hits: Sequence[Hit], name: str, scores: Sequence[float], gains: Sequence[float]
 ) -> list[Hit]:
-    """Hits with `gains` added to their scores, each with its own of `scores` as the part `name`."""
+    """The hits, where they stand, with `gains` added; each keeps its of `scores` as part `name`."""
     order = sorted(range(len(hits)), key=lambda at: (-scores[at], hits[at].passage_id))
     ranks = {at: rank for rank, at in enumerate(order, start=1)}
-    gained = [
+    return [
         replace(
             hit,
             score=hit.score + gains[at],
@@ -150,7 +150,6 @@ def with_gains(
         )
         for at, hit in enumerate(hits)
     ]
-    return in_order(gained)
 
 
 def in_order(hits: Iterable[Hit]) -> list[Hit]:

@@ -98,7 +98,8 @@ def rerank(
     counted = scores if reranker.temperature is None else _shares(scores, reranker.temperature)
     gains = [reranker.weight * counts for counts in counted]
     read = with_gains(hits[: len(scores)], reranker.scorer.name, scores, gains)
-    rest = [replace(hit, score=hit.score + min(gains)) for hit in hits[len(scores) :]]
+    least = min(gains)
+    rest = [replace(hit, score=hit.score + least) for hit in hits[len(scores) :]]
     return in_order([*read, *rest])
 
 

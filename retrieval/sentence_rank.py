@@ -6,7 +6,7 @@ Weight and depth were measured on the tuning articles (benchmarks/retrieval/benc
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from retrieval.fusion import with_gains
+from retrieval.fusion import in_order, with_gains
 from retrieval.sentences import sentence_spans
 from retrieval.types import Hit, Passage
 
@@ -33,7 +33,8 @@ def rank_by_sentences(
     `passages` are those of the hits, in order. Each hit gains the part "sentence".
     """
     likeness = best_likeness(question, [passage.text for passage in passages], encoder)
-    return with_gains(hits, "sentence", likeness, [weight * cosine for cosine in likeness])
+    gains = [weight * cosine for cosine in likeness]
+    return in_order(with_gains(hits, "sentence", likeness, gains))
 
 
 def best_likeness(question: str, texts: Sequence[str], encoder: SentenceEncoder) -> list[float]:

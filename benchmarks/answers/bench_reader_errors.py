@@ -9,7 +9,7 @@ SQuAD articles that it never saw, the right passage given.
 import argparse
 import re
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,7 @@ LENGTHS = ((1, "one word"), (3, "two or three"), (6, "four to six"))
 
 
 class Outcome(StrEnum):
-    """Where the reader's words lie beside an annotator's."""
+    """Where the reader's words lie beside an annotator's, nearest first."""
 
     EXACT = "the same words"
     LONGER = "with words around them"
@@ -35,16 +35,12 @@ class Outcome(StrEnum):
     ELSEWHERE = "words of another sentence"
 
 
-ORDER = {outcome: place for place, outcome in enumerate(Outcome)}  # nearest first
-
-
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A question with what came of it."""
 
     question: Question
     outcome: Outcome
-    exact: float
     f1: float
 
 
@@ -54,24 +50,23 @@ def answer(reader: Reader, question: Question) -> Answered:
     start, end = (0, 0) if span is None else (span.start, span.end)
     words, golds = question.context[start:end], [gold.text for gold in question.answers]
     exact = exact_match(words, golds)
-    return Answered(
-        question,
-        Outcome.EXACT if exact else outcome(question, start, end),
-        exact,
-        f1_score(words, golds),
-    )
+    lies = Outcome.EXACT if exact else nearest(question, start, end)
+    return Answered(question, lies, f1_score(words, golds))
 
 
-def outcome(question: Question, start: int, end: int) -> Outcome:
+def nearest(question: Question, start: int, end: int) -> Outcome:
     """The nearest relation of the span [start, end) to the spans that people marked."""
     sentences = sentence_spans(question.context)
     marked = [(gold.start, gold.start + len(gold.text)) for gold in question.answers]
-    return min((_relation((start, end), gold, sentences) for gold in marked), key=ORDER.__getitem__)
+    return min(
+        (relation((start, end), gold, sentences) for gold in marked), key=list(Outcome).index
+    )
 
 
-def _relation(
-    span: tuple[int, int], gold: tuple[int, int], sentences: Iterable[tuple[int, int]]
+def relation(
+    span: tuple[int, int], gold: tuple[int, int], sentences: Sequence[tuple[int, int]]
 ) -> Outcome:
+    """How one span of a passage, not the same words, lies beside another."""
     if span[0] <= gold[0] and gold[1] <= span[1]:
         return Outcome.LONGER
     if gold[0] <= span[0] and span[1] <= gold[1]:
@@ -101,7 +96,7 @@ def table(found: Sequence[Answered], title: str, kind: Callable[[Answered], str]
         groups.setdefault(kind(one), []).append(one)
     print(f"| {title} | share | exact match | F1 |\n|---|---|---|---|")
     for name, group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        exact = 100 * statistics.mean(one.exact for one in group)
+        exact = 100 * statistics.mean(one.outcome is Outcome.EXACT for one in group)
         f1 = 100 * statistics.mean(one.f1 for one in group)
         print(f"| {name} | {100 * len(group) / len(found):.1f} % | {exact:.1f} | {f1:.1f} |")
     print()
