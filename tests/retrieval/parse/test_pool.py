@@ -12,6 +12,7 @@ import pytest
 from retrieval.parse import Limits, ParserPool
 from retrieval.parse import pool as pool_module
 from retrieval.types import Extracted, ParseFailure
+from tests.retrieval.parse.reading_children import reading_children
 
 
 @pytest.fixture
@@ -21,22 +22,11 @@ def note(tmp_path):
     return path
 
 
-def children():
-    return [child.pid for child in psutil.Process().children() if is_ours(child)]
-
-
-def is_ours(process):
-    try:
-        return "retrieval.parse.child" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-
-
 def test_reads_a_file_by_the_name_its_owner_gave_it(note):
     with ParserPool() as pool:
         extracted = pool.parse(note, "my_letter.txt")
     assert extracted == Extracted("my letter", "Grüße aus Köln.", (), "text/plain")
-    assert children() == []
+    assert reading_children() == []
 
 
 def test_many_come_in_order_and_one_failure_stops_nothing(note, tmp_path):
@@ -58,7 +48,7 @@ def test_a_child_is_reused_and_replaced_after_its_share(note, monkeypatch):
     with ParserPool() as pool:
         for _ in range(6):
             pool.parse(note, "n.txt")
-            seen += children()
+            seen += reading_children()
     assert len(seen) == 4  # twice: two files by one child, which ends after the third
     assert len(set(seen)) == 2
 
@@ -85,7 +75,7 @@ def test_limits_on_size_and_text(note):
 def test_a_child_killed_from_outside_is_a_failure_of_that_file_only(note):
     with ParserPool() as pool:
         pool.parse(note, "n.txt")
-        (pid,) = children()
+        (pid,) = reading_children()
         psutil.Process(pid).kill()
         psutil.Process(pid).wait()
         assert pool.parse(note, "n.txt").text
@@ -95,7 +85,7 @@ def test_closing_ends_the_children_and_refuses_more(note):
     pool = ParserPool()
     pool.parse(note, "n.txt")
     pool.close()
-    assert children() == []
+    assert reading_children() == []
     with pytest.raises(ParseFailure, match="stopped"):
         pool.parse(note, "n.txt")
 

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from retrieval.parse import ParserPool
@@ -11,6 +10,7 @@ from retrieval.parse.pdf import NO_TEXT
 from retrieval.passages import split_passages
 from retrieval.sentences import sentence_spans
 from retrieval.types import Extracted, ParseFailure
+from tests.retrieval.parse.reading_children import reading_children
 
 FILES = Path(__file__).parents[3].parent / "shared" / "data" / "files"
 PLAIN_REASONS = (
@@ -28,11 +28,10 @@ pytestmark = pytest.mark.skipif(not FILES.is_dir(), reason="needs ../shared/data
 @pytest.fixture(scope="module")
 def results():
     paths = sorted(path for path in FILES.rglob("*") if path.is_file())
-    before = psutil.Process().children(recursive=True)
     with ParserPool(workers=2) as pool:
         found = pool.parse_many((path, path.name) for path in paths)
         read = {paths[i].relative_to(FILES).as_posix(): result for i, result in found}
-    assert psutil.Process().children(recursive=True) == before
+    assert reading_children() == []
     return read
 
 
