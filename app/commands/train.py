@@ -39,6 +39,14 @@ def lm(  # noqa: PLR0913 - one argument for each option
         Path,
         typer.Option(help="What to train on and how, as JSON.", show_default="the bundled model's"),
     ] = RECIPE,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model folder of the recipe's shape: begin with its weights and tokenizer.",
+            show_default="from scratch",
+        ),
+    ] = None,
     splits: Annotated[
         Path, typer.Option(help="Which articles may be trained on (a checkout has it).")
     ] = SPLITS,
@@ -71,7 +79,7 @@ def lm(  # noqa: PLR0913 - one argument for each option
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Train a Jamba language model from scratch: tokenizer, weights, chat template, curve.
+    """Train a Jamba language model: tokenizer, weights, chat template, curve.
 
     Reads plain text and SQuAD questions, and teaches the layout of passages, questions and answers
     in which the application asks. OUT is then a folder that --model takes and transformers loads.
@@ -101,7 +109,9 @@ def lm(  # noqa: PLR0913 - one argument for each option
                 say(lm_report.describe(point))
 
         try:
-            measured = lm_training.run(chosen, sources, out, resume=resume, say=say, report=report)
+            measured = lm_training.run(
+                chosen, sources, out, start=start, resume=resume, say=say, report=report
+            )
         except KeyboardInterrupt:
             say("stopped; the same command with --resume goes on from the last saved state")
             raise

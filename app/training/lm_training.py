@@ -2,8 +2,9 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,16 @@ from app.training.lm_recipe import Embedding, Recipe, read_recipe, settings_of
 from app.training.lm_report import Measured, draw_curve, measure, plan_line
 from jamba.config import JambaConfig
 from jamba.network.model import Jamba
-from jamba.network.weights import best_place, save_model
-from jamba.tokens.bpe import BOS, END_OF_TURN, EOS, PAD, SPECIAL_TOKENS, train_tokenizer
+from jamba.network.weights import best_place, load_model, save_model
+from jamba.tokens.bpe import (
+    BOS,
+    END_OF_TURN,
+    EOS,
+    FILES,
+    PAD,
+    SPECIAL_TOKENS,
+    train_tokenizer,
+)
 from jamba.tokens.chat import ChatTokenizer, load_tokenizer
 from jamba.training.data import TokenDocument
 from jamba.training.initialise import initialise, match_alike
@@ -53,11 +62,14 @@ def run(
     sources: Sources,
     folder: Path,
     *,
+    start: Path | None = None,
     resume: bool,
     say: Callable[[str], None],
     report: Callable[[Point, float], None],
 ) -> Measured:
     """Train a model into `folder`; everything transformers and our engine load is there at the end.
+
+    It begins with the weights and the tokenizer of the model folder `start`, or with none.
 
     Raises JambaError or TrainingDataError where the data are too few, or the folder holds a run
     that `resume` does not continue.
@@ -65,6 +77,7 @@ def run(
     settings = settings_of(recipe)
     saved = folder / STATE
     _check_begun(folder, recipe, resume)
+    started = None if start is None else begin_with(start, recipe, folder)
     _write_json(folder / RECIPE, recipe.to_dict())
     say("learning the tokenizer" if not (folder / "tokenizer.json").exists() else "tokenizer read")
     tokenizer = prepare_tokenizer(sources, recipe.vocabulary, folder)
@@ -76,7 +89,7 @@ def run(
     if recipe.examples is not None:
         corpus = replace(corpus, examples=_examples(recipe, sources, tokenizer, folder, say))
     place = best_place()
-    model = new_model(recipe, tokenizer, settings.seed).to(place.device)
+    model = (started or new_model(recipe, tokenizer, settings.seed)).to(place.device)
     rate = gemm_rate(place=place)
     say(plan_line(model, corpus, rate))
     history = train(model, corpus, held_out, settings, saved, report)
@@ -161,6 +174,32 @@ def new_model(recipe: Recipe, tokenizer: ChatTokenizer, seed: int) -> Jamba:
         )
         start = model.model.embed_tokens.weight.data
         start.copy_(torch.where(known.any(1, keepdim=True), known, start))
+    return model
+
+
+def begin_with(start: Path, recipe: Recipe, folder: Path) -> Jamba:
+    """The model of the folder `start` in float32; its tokenizer is copied into `folder`.
+
+    TrainingDataError where its shape is not the recipe's, or both are one folder.
+    """
+    if start.resolve() == folder.resolve():
+        raise TrainingDataError(f"{folder}: is what the training starts with; name another --out")
+    load_tokenizer(start)  # names what is missing or damaged
+    known = load_model(start)
+    wanted = model_config(recipe)
+    for field in fields(JambaConfig):
+        theirs, ours = getattr(known.config, field.name), getattr(wanted, field.name)
+        if theirs != ours:
+            raise TrainingDataError(
+                f"{start}: has {field.name} = {theirs}, and the recipe {ours}; give a recipe with "
+                "the shape of the model that the training starts with"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if (start / name).exists():  # a template may stand in the tokenizer's config
+            shutil.copyfile(start / name, folder / name)
+    model = Jamba(wanted)  # of its own: the known one's weights may be pages of the file
+    model.load_state_dict(known.state_dict())
     return model
 
 

@@ -12,6 +12,7 @@ from jamba.config import JambaError
 
 PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|unk|>"
 END_OF_TURN = "<|eom|>"
+FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # of a tokenizer
 _BLOCKS = ("documents", "tool_definitions", "active_output_modes", "tool_calls", "citations")
 SPECIAL_TOKENS = (
     *(PAD, BOS, EOS, UNKNOWN, "<|bom|>", END_OF_TURN),
@@ -81,10 +82,10 @@ def train_tokenizer(texts: Iterable[str], size: int, folder: Path) -> None:
             "add text, or ask for a smaller vocabulary"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     config = json.dumps(_tokenizer_config(), indent=2)
-    (folder / "tokenizer_config.json").write_text(config + "\n", encoding="utf-8")
+    texts_of_files = (tokenizer.to_str(pretty=True), config + "\n", CHAT_TEMPLATE)
+    for name, text in zip(FILES, texts_of_files, strict=True):
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _tokenizer_config() -> dict[str, object]:

@@ -115,6 +115,34 @@ def test_a_finished_run_goes_on_with_more_steps(trained, data):
     assert json.loads(result.stdout.splitlines()[-1])["steps"] == 6
 
 
+def test_a_run_begins_with_a_model_that_was_trained_before(trained, data, tmp_path):
+    start, out = trained[0], tmp_path / "further"
+    result = train(data, out, "--start", str(start), "--steps", "1")
+    assert result.exit_code == 0, result.output
+    assert (out / "tokenizer.json").read_bytes() == (start / "tokenizer.json").read_bytes()
+    known, further = jamba.load_model(start), jamba.load_model(out)
+    assert (
+        known.model.layers[0]
+        .mamba.in_proj.weight.sub(further.model.layers[0].mamba.in_proj.weight)
+        .abs()
+        .max()
+        < 0.1
+    )  # one update away from it; from scratch they would have nothing in common
+
+
+def test_a_start_of_another_shape_is_refused(trained, data, tmp_path):
+    recipe = json.loads((data / "recipe.json").read_text())
+    (tmp_path / "other.json").write_text(
+        json.dumps({**recipe, "model": {**MODEL, "hidden_size": 64}})
+    )
+    out = tmp_path / "further"
+    arguments = ["--recipe", str(tmp_path / "other.json"), "--start", str(trained[0])]
+    result = train(data, out, *arguments)
+    assert isinstance(result.exception, TrainingDataError)
+    assert "hidden_size = 32, and the recipe 64" in str(result.exception)
+    assert not out.exists()
+
+
 def test_a_missing_text_is_named(data, tmp_path):
     recipe = json.loads((data / "recipe.json").read_text())
     (tmp_path / "recipe.json").write_text(
