@@ -87,7 +87,7 @@ class CacheUse:
     cached_tokens: int
     restored_from: str  # "none" | "memory" | "disk"
     miss_reason: str | None = None
-    written_tokens: int | None = None  # where a local model says
+    written_tokens: int | None = None  # where the model says
 
 
 class Outcome(StrEnum):

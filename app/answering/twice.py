@@ -25,7 +25,7 @@ def write_checked(
         return
     cancel = cancel or Flag()
     yield Checking(drafts)
-    texts, ends = _drafts(model, reading, drafts, cancel)
+    texts, ends = _drafts(model, model.packed(reading), drafts, cancel)
     if any(end.stopped for end in ends):
         yield texts[0]
     elif agree(texts):

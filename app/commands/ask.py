@@ -41,8 +41,10 @@ def register(app: typer.Typer) -> None:
         from app.settings import load_settings
 
         settings = load_settings(k=k, mode=mode, model=model, reader=reader)
-        if document is not None and twice:
-            raise typer.BadParameter("--twice is for answers from an index; leave it out here")
+        if document is not None and any((k, mode, reader, twice)):
+            raise typer.BadParameter(
+                "-k, --mode, --reader and --twice are for answers from an index; leave them out"
+            )
         if document is not None and question is None:
             from app.commands.ask_document import ask_whole
 

@@ -58,7 +58,7 @@ def search(  # noqa: PLR0913 - one argument for each option
         if question is not None:
             _one(index, question, asked.find(index, [question])[0], json)
         elif queries and run:
-            _many(index, queries, run, asked)
+            _many(index, queries, run, asked, json)
 
 
 @contextmanager
@@ -83,6 +83,7 @@ def _opened(
 
 def _one(index: "Index", question: str, hits: Sequence[Hit], json: bool) -> None:
     from app.console import print_json, print_text, say
+    from app.ui.escape import visible
 
     found = [_described(index, hit) for hit in hits]
     if json:
@@ -93,8 +94,8 @@ def _one(index: "Index", question: str, hits: Sequence[Hit], json: bool) -> None
     for rank, hit in enumerate(found, start=1):
         page = f", page {hit['page']}" if hit["page"] else ""
         scores = " ".join(f"{name} {part['score']:.3f}" for name, part in hit["parts"].items())
-        print_text(f"{rank}. {hit['document']}{page}  {hit['score']:.3f} ({scores})")
-        print_text(f"   {_shortened(hit['text'])}")
+        print_text(f"{rank}. {visible(hit['document'])}{page}  {hit['score']:.3f} ({scores})")
+        print_text(f"   {visible(_shortened(hit['text']))}")
 
 
 def _described(index: "Index", hit: Hit) -> dict[str, Any]:
@@ -113,14 +114,16 @@ def _described(index: "Index", hit: Hit) -> dict[str, Any]:
     }
 
 
-def _many(index: "Index", queries: Path, run: Path, search: "Search") -> None:
-    from app.console import progress, say
+def _many(index: "Index", queries: Path, run: Path, search: "Search", json: bool) -> None:
+    from app.console import print_json, progress, say
     from retrieval.evaluation.evaluate import ask_all, read_queries, write_run
 
     asked = read_queries(queries)
     with progress() as bar:
         found = bar.track(ask_all(index, asked, search), total=len(asked), description="searching")
         write_run(run, found)
+    if json:
+        print_json({"queries": len(asked), "run": str(run)})
     say(f"wrote the hits of {len(asked)} queries to {run}")
 
 

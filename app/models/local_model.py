@@ -15,6 +15,7 @@ from app.models.model_types import (
     ModelBusy,
     ModelError,
     PromptError,
+    PromptTooLong,
     Token,
     Writing,
     Written,
@@ -78,19 +79,24 @@ class LocalModel:
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended and what the cache saved."""
-        for piece in self.write(reading, Writing(), cancel):
+        for piece in self.write(self.packed(reading), Writing(), cancel):
             if isinstance(piece, Finished):
                 yield piece
             elif piece.text:
                 yield piece.text
+
+    def packed(self, reading: Reading) -> Reading:
+        """As much of a reading as a prompt holds; PromptTooLong where the question does not fit."""
+        return self._layout.packed(reading)
 
     def write(
         self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
     ) -> Iterator[Written | Finished]:
         """The answer to a reading, or what follows a text: submitted at once, read as it is made.
 
-        Users take turns. Raises ModelBusy, and PromptError where the prompt or an option is not
-        for this model.
+        Users take turns. Raises ModelBusy, PromptTooLong where the reading is not `packed`, and
+        PromptError where the prompt or an option is not for this model; its pieces raise ModelError
+        where the engine fails.
         """
         request = self._asking(prompt, cancel, user)(self._params(how))
         stop = how.stop
@@ -206,13 +212,20 @@ class LocalModel:
 
         wants_scores = request.params.logprobs is not None
         decoder, done, is_stop = self._tokenizer.incremental(), 0, False
-        for piece in stream_text(self._engine, request, decoder, stop):
+        for piece in self._of_engine(stream_text(self._engine, request, decoder, stop)):
             chosen = request.chosen[done : done + piece.tokens] if wants_scores else ()
             done, is_stop = done + piece.tokens, piece.is_stop
             yield Written(piece.text, tuple(map(self._token, chosen)))
         end = None if is_stop else request.finish_reason
         cache = cache_use(request.metrics, request.metrics.generated_tokens)
         yield Finished(cache, end == "cancelled", done, end == "length")
+
+    def _of_engine(self, pieces: Iterator[T]) -> Iterator[T]:
+        """The same pieces; whatever the engine fails of while it makes them is a ModelError."""
+        try:
+            yield from pieces
+        except Exception as error:
+            raise ModelError(f"{self.name}: {error or type(error).__name__}") from error
 
     def _token(self, chosen: "Chosen") -> Token:
         def named(id: int, logprob: float) -> Token:
@@ -253,9 +266,13 @@ class LocalModel:
         """Tokens of a prompt, its snapshot boundaries, and the documents it holds."""
         if isinstance(prompt, str):
             return tuple(self._tokenizer.encode(prompt)), (), ()
-        packed = self._layout.packed(prompt)
-        chat = self._layout.prompt(packed)
-        documents = {passage.document_id for passage in packed.passages}
+        chat, longest = self._layout.prompt(prompt), self._layout.longest
+        if len(chat.ids) > longest:
+            raise PromptTooLong(
+                f"messages and documents have {len(chat.ids)} tokens; {self.name} reads at most "
+                f"{longest} of a prompt: send fewer, or raise the server's prompt_tokens"
+            )
+        documents = {passage.document_id for passage in prompt.passages}
         return chat.ids, chat.boundaries, tuple(sorted(documents))
 
 

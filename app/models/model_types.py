@@ -18,8 +18,8 @@ class PromptError(OrbweaverError):
     """The prompt, or how its answer is to be written, is not for this model."""
 
 
-class PromptTooLong(ModelError):
-    """The question alone is longer than the longest prompt."""
+class PromptTooLong(PromptError):
+    """The prompt is longer than the model reads."""
 
 
 class ModelBusy(ModelError):
@@ -88,13 +88,20 @@ class LanguageModel(Protocol):
         ...
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
-        """The answer in pieces of text as they are made, and last of all a Finished."""
+        """The answer to as much as fits, in pieces of text, and last of all a Finished."""
+        ...
+
+    def packed(self, reading: Reading) -> Reading:
+        """As much of a reading as a prompt holds: passages in order, and its history or none.
+
+        Raises PromptTooLong where the question alone does not fit.
+        """
         ...
 
     def write(
         self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
     ) -> Iterator[Written | Finished]:
-        """The answer to a reading, or what follows a text, written as is asked for."""
+        """The answer to a whole reading, or what follows a text, written as is asked for."""
         ...
 
     def work(self) -> Load | None:

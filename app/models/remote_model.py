@@ -65,15 +65,22 @@ class RemoteModel:
 
     def generate(self, reading: Reading, cancel: Flag | None = None) -> Iterator[str | Finished]:
         """The answer in pieces, then how it ended. Raises ModelError, which names the host."""
-        for piece in self.write(reading, Writing(), cancel):
+        for piece in self.write(self.packed(reading), Writing(), cancel):
             yield piece if isinstance(piece, Finished) else piece.text
+
+    def packed(self, reading: Reading) -> Reading:
+        """The reading with as many passages as fit, by a cautious count of characters a token."""
+        room = self._prompt_tokens - _tokens(question_text(reading))
+        costs = [_tokens(document_text(passage)) for passage in reading.passages]
+        return replace(reading, passages=pack(reading.passages, costs, room))
 
     def write(
         self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
     ) -> Iterator[Written | Finished]:
-        """The answer to a reading, as `generate` gives it; raises PromptError for anything else.
+        """The answer to a whole reading; raises PromptError for anything else.
 
-        Of how it is written, the server is told what PASSED_ON names.
+        Of how it is written, the server is told what PASSED_ON names; what is too long for its
+        model, it must say.
         """
         if isinstance(prompt, str):
             raise PromptError(f"{self.host}: only chats are passed on; ask it for a completion")
@@ -82,13 +89,15 @@ class RemoteModel:
             raise PromptError(f"{', '.join(asked)}: not passed on to {self.host}; ask it itself")
         body = self._body(prompt) | {name: getattr(how, name) for name in changed}
         usage: dict[str, Any] = {}
-        cancel = cancel or Flag()
+        cut_off, cancel = False, cancel or Flag()
         for chunk in _until(cancel, self._chunks(body)):
             usage = chunk.get("usage") or usage
             for choice in (chunk.get("choices") or ())[:1]:
+                cut_off = cut_off or choice.get("finish_reason") == "length"
                 if piece := (choice.get("delta") or {}).get("content"):
                     yield Written(piece)
-        yield Finished(_cache_use(usage), cancel.is_set())
+        use = _cache_use(usage)
+        yield Finished(use, cancel.is_set(), use.written_tokens, cut_off)
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON object that answers one request below the server's address.
@@ -114,13 +123,10 @@ class RemoteModel:
         self._client.close()
 
     def _body(self, reading: Reading) -> dict[str, Any]:
-        """What is asked of the server: the likeliest answer to as much as fits, streamed."""
-        room = self._prompt_tokens - _tokens(question_text(reading))
-        costs = [_tokens(document_text(passage)) for passage in reading.passages]
-        passages = pack(reading.passages, costs, room)
+        """What is asked of the server: the likeliest answer, streamed."""
         return {
             "model": self.name,
-            "messages": messages_with_documents(replace(reading, passages=passages)),
+            "messages": messages_with_documents(reading),
             "max_tokens": self._answer_tokens,
             "temperature": 0.0,
             "stream": True,
@@ -221,7 +227,13 @@ def _tokens(text: str) -> int:
 def _cache_use(usage: dict[str, Any]) -> CacheUse:
     details = usage.get("prompt_tokens_details") or {}
     cached = int(details.get("cached_tokens") or 0)
-    return CacheUse(int(usage.get("prompt_tokens") or 0), cached, "none")
+    written = usage.get("completion_tokens")
+    return CacheUse(
+        int(usage.get("prompt_tokens") or 0),
+        cached,
+        "none",
+        written_tokens=None if written is None else int(written),
+    )
 
 
 def _message(body: Any) -> str:

@@ -77,6 +77,10 @@ class MissingModel:
         """Raises ModelError."""
         raise ModelError("free answers need a language model; name one with --model")
 
+    def packed(self, reading: Reading) -> Reading:
+        """The reading as it is."""
+        return reading
+
     def write(
         self, prompt: Reading | str, how: Writing, cancel: Flag | None = None, user: str = ""
     ) -> Iterator[Written | Finished]:

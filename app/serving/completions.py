@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from app.answering.prompt import Reading
 from app.library import NotFound
 from app.models.model_types import Finished, LanguageModel, Token, Written
-from app.serving.replies import BadOption, started, stream
+from app.serving.replies import Awaited, BadOption, started, stream
 from app.serving.schemas import (
     ChatDocument,
     ChatRequest,
@@ -40,21 +40,28 @@ def completions(language_model: Callable[[], LanguageModel]) -> APIRouter:
     def models() -> dict[str, Any]:
         return list_object([_model_object(language_model())])
 
+    @router.get("/models/{name:path}")
+    def model(name: str) -> dict[str, Any]:
+        return _model_object(named(name))
+
     @router.post("/chat/completions")
-    def chat(body: ChatRequest) -> Response:
-        return _respond(body, named(body.model), _reading(body), CHAT)
+    async def chat(body: ChatRequest) -> Response:
+        return Awaited(lambda gone: _reply(body, named(body.model), _reading(body), CHAT, gone))
 
     @router.post("/completions")
-    def complete(body: CompletionRequest) -> Response:
-        return _respond(body, named(body.model), body.prompt, TEXT)
+    async def complete(body: CompletionRequest) -> Response:
+        return Awaited(lambda gone: _reply(body, named(body.model), body.prompt, TEXT, gone))
 
     return router
 
 
-def _respond(
-    body: WritingOptions, model: LanguageModel, prompt: Reading | str, shape: "Shape"
+def _reply(
+    body: WritingOptions,
+    model: LanguageModel,
+    prompt: Reading | str,
+    shape: "Shape",
+    cancel: Signal,
 ) -> Response:
-    cancel = Signal()
     choices = _choices(model, prompt, body, cancel)
     envelope = {
         "id": f"{shape.prefix}-{uuid.uuid4().hex}",
@@ -63,11 +70,8 @@ def _respond(
     }
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        return stream(chunks(envelope, shape, choices, usage), cancel)
-    try:
-        return JSONResponse(completion(envelope, shape, choices))
-    finally:
-        cancel.set()  # of what is still written when one of several texts has failed
+        return stream(chunks(envelope, shape, choices, usage))
+    return JSONResponse(completion(envelope, shape, choices))
 
 
 def _choices(

@@ -62,6 +62,14 @@ class WritingOptions(Strict):
     stream: bool = False
     stream_options: StreamOptions | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        """Null is how OpenAI's clients leave an option out."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None}
+
     @field_validator("stop")
     @classmethod
     def _stop_strings(cls, given: str | list[str] | None) -> tuple[str, ...]:

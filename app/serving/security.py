@@ -10,11 +10,11 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,6 +82,11 @@ def access_for(
     if secret is not None and not secret:
         raise UnsafeBinding(
             "the password is empty: set ORBWEAVER_PASSWORD to a long one or unset it"
+        )
+    if secret is not None and secret != secret.strip():
+        raise UnsafeBinding(
+            "the password begins or ends with white space, which programs cannot send: "
+            "set ORBWEAVER_PASSWORD to one without"
         )
     if not is_loopback(host) and secret is None and not allow_open:
         raise UnsafeBinding(
@@ -175,7 +180,7 @@ class Guard:
             await _refuse(refusal, method, headers)(scope, receive, _with_headers(send))
 
     def _signed_in(self, headers: Headers) -> bool:
-        token = _cookie(headers.get("cookie", ""))
+        token = cookie_parser(headers.get("cookie", "")).get(COOKIE)  # among other servers' cookies
         return token is not None and self.sessions.valid(token, time.time())
 
 
@@ -234,15 +239,9 @@ def _fetched_by_us(headers: Headers, method: str) -> bool:
 
 def _bearer_matches(headers: Headers, secret: str) -> bool:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and same_secret(token.strip(), secret)
-
-
-def _cookie(header: str) -> str | None:
-    try:
-        jar: Mapping[str, object] = SimpleCookie(header)
-    except CookieError:
-        return None
-    return getattr(jar.get(COOKIE), "value", None)
+    given = token.strip()
+    sent = given.encode("latin-1").decode(errors="replace")  # UTF-8, from most programs
+    return scheme.lower() == "bearer" and (same_secret(given, secret) or same_secret(sent, secret))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

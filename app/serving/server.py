@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -18,6 +19,7 @@ from app.serving.metrics import Measured, Metrics
 from app.serving.security import COOKIE, SESSION_SECONDS, Access, Guard, Sessions, same_secret
 from app.serving.service import Service
 
+THREADS = 400  # a question holds one; more than a model runs and lets wait
 WRONG_PASSWORD_SECONDS = 1.0  # makes guessing slow
 # Under /v1 what is not there; of Gradio, the routes that call page handlers by their names.
 CLOSED_PATHS = (
@@ -35,6 +37,7 @@ def build_app(service: Service, access: Access) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
         service.load()
         yield
         service.close()

@@ -7,7 +7,7 @@ import pytest
 from app.answering.followup import Turn
 from app.answering.prompt import Reading
 from app.models.local_model import LocalModel
-from app.models.model_types import Finished, ModelError
+from app.models.model_types import Finished, ModelError, PromptTooLong
 from app.models.resolve import resolve
 from app.types import RetrievedPassage
 from jamba.cache.snapshots import SnapshotStore
@@ -68,7 +68,7 @@ def test_a_long_reading_is_packed_into_the_budget(model):
     assert 400 < end.cache.prompt_tokens <= 800
     _, bare = read(model, Reading("Why?", PASSAGES, (Turn("Who?", "Long. " * 900),)))
     assert bare.cache.prompt_tokens <= 800
-    with pytest.raises(ModelError, match="fewer words"):
+    with pytest.raises(PromptTooLong, match="fewer words"):
         read(model, Reading("Why? " * 900, PASSAGES))
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI, Request
@@ -43,6 +44,13 @@ def make_app(seen):
             return
         if model == "mad":
             yield "data: {nonsense\n\n"
+            return
+        if model == "short":
+            yield f"data: {json.dumps({'choices': [{'delta': {'content': 'It'}}]})}\n\n"
+            end = {"choices": [{"delta": {}, "finish_reason": "length"}]}
+            yield f"data: {json.dumps(end)}\n\n"
+            usage = {"prompt_tokens": 50, "completion_tokens": 1}
+            yield f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n"
             return
         for piece in ["It opened ", "in 1911."] if model == "tiny" else ["more "] * 10_000:
             yield f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n"
@@ -88,6 +96,24 @@ def test_an_answer_streams_with_its_usage(served):
     assert "authorization" not in headers
     assert "It opened in 1911." in body["messages"][0]["content"]
     assert body["messages"][-1] == {"role": "user", "content": "When did it open?"}
+
+
+def test_an_answer_that_was_cut_off_says_so(served):
+    _, end = generate(served[0] + "/v1#short")
+    assert (end.tokens, end.cut_off, end.cache.written_tokens) == (1, True, 1)
+
+
+def test_a_chat_goes_whole_and_an_answers_passages_as_far_as_they_fit(served):
+    url, seen = served
+    long = replace(PASSAGE, text="It opened in 1911. " * 2000)
+    model = resolve(url)
+    list(model.write(Reading("When?", (long,)), Writing()))
+    assert long.text in seen[-1][1]["messages"][0]["content"]
+    list(model.generate(Reading("When?", (long, PASSAGE))))
+    said = seen[-1][1]["messages"][0]["content"]
+    assert PASSAGE.text in said
+    assert long.text not in said
+    model.close()
 
 
 def test_how_it_is_written_is_passed_on_or_refused(served):

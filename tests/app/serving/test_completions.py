@@ -144,6 +144,53 @@ def test_documents_are_read_before_the_question(client):
     assert given.usage.prompt_tokens > alone.usage.prompt_tokens + 5
 
 
+def test_what_does_not_fit_is_refused_and_never_left_out(client):
+    long = {"documents": [{"text": "Anna Kern designed the bridge. " * 400}]}
+    with pytest.raises(openai.BadRequestError, match="tiny reads at most 800 of a prompt"):
+        chat(client, extra_body=long)
+    said = [{"role": "user", "content": "And the bridge? " * 400}]
+    with pytest.raises(openai.BadRequestError, match="reads at most 800"):
+        client.chat.completions.create(model="tiny", messages=said)
+
+
+def test_null_leaves_an_option_out(client):
+    plain = chat(client, max_tokens=4).choices[0].message.content
+    nothing = {"n": None, "temperature": None, "stream": None, "user": None, "logprobs": None}
+    assert chat(client, max_tokens=4, **nothing).choices[0].message.content == plain
+
+
+def test_a_model_is_found_by_its_name(client):
+    assert client.models.retrieve("tiny").id == "tiny"
+    with pytest.raises(openai.NotFoundError, match="there is no model 'huge'"):
+        client.models.retrieve("huge")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "param"),
+    [
+        (b'{"model": "tiny",', "the body is not JSON", None),
+        (b'{"model": "tiny", "prompt": "a", "stop": 5}', "stop: ", "stop"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said_in_its_own_words(address, body, said, param):
+    answer = httpx.post(
+        f"{address}/completions", content=body, headers={"Content-Type": "application/json"}
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param)
+    assert error["message"].startswith(said)
+
+
+def test_an_engine_that_fails_is_a_502(client, monkeypatch):
+    def fail(*args):
+        yield from ()
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("jamba.tokens.text.stream_text", fail)
+    with pytest.raises(openai.InternalServerError, match="tiny: out of memory"):
+        complete(client)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -195,3 +242,20 @@ def test_a_client_that_leaves_cancels_all_it_asked_for(tiny_model, address):
     while tiny_model._engine._scheduler.requests and time.monotonic() < deadline:
         time.sleep(0.05)
     assert tiny_model._engine._scheduler.requests == ()
+
+
+def test_a_client_that_waits_no_longer_cancels_what_it_asked_for(tiny_model, address, monkeypatch):
+    asked, submit = [], tiny_model._engine.submit
+
+    def kept(*args, **more):
+        asked.append(submit(*args, **more))
+        return asked[-1]
+
+    monkeypatch.setattr(tiny_model._engine, "submit", kept)
+    body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 4000, "logit_bias": {"2": -100}}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}/completions", json=body, timeout=0.3)
+    deadline = time.monotonic() + 30
+    while not asked[0].is_stopped and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert asked[0].finish_reason == "cancelled"

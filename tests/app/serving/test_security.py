@@ -102,6 +102,19 @@ def test_an_empty_password_is_an_error():
         access_for("127.0.0.1", secret="")
 
 
+def test_a_password_that_programs_cannot_send_is_an_error():
+    with pytest.raises(UnsafeBinding, match="white space"):
+        access_for("127.0.0.1", secret="correct horse\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_password_of_any_alphabet_is_a_token(encoding):
+    access = access_for("127.0.0.1", secret="påssörd")
+    sent = f"Bearer {'påssörd'.encode(encoding).decode('latin-1')}"  # as Starlette reads headers
+    assert ask(access, authorization=sent) == 200
+    assert ask(access, authorization=sent[:-1]) == 401
+
+
 def test_one_secret_for_page_and_api():
     assert ask(LOCKED) == 401
     assert ask(LOCKED, path="/v1/models") == 401
@@ -195,6 +208,13 @@ def test_a_session_cookie_opens_the_page():
     assert locked.get("/").status_code == 200
     locked.cookies.set(COOKIE, "forged")
     assert locked.get("/").status_code == 401
+
+
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a=b c", "flag", 'x="q', "a[b]=1"])
+def test_other_servers_cookies_do_not_hide_a_session(other):
+    sessions = Sessions()
+    cookies = f"{other}; {COOKIE}={sessions.issue(time.time())}"
+    assert client(LOCKED, sessions).get("/", headers={"Cookie": cookies}).status_code == 200
 
 
 def test_lifespan_passes_through():

@@ -38,6 +38,8 @@ def test_collections_and_documents_are_listed(http, service):
     assert [(each["name"], each["ready"]) for each in collections] == [("Shelf", 2), ("Empty", 0)]
     assert {row["state"] for row in documents(http, service)} == {"ready"}
     assert http.get("/v1/collections/999/documents").status_code == 404
+    refused = http.get(f"/v1/collections/{10**20}/documents")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "collection_id")
 
 
 @pytest.mark.parametrize(
