@@ -48,9 +48,8 @@ def make_app(seen):
         if model == "short":
             yield f"data: {json.dumps({'choices': [{'delta': {'content': 'It'}}]})}\n\n"
             end = {"choices": [{"delta": {}, "finish_reason": "length"}]}
-            yield f"data: {json.dumps(end)}\n\n"
-            usage = {"prompt_tokens": 50, "completion_tokens": 1}
-            yield f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n"
+            used = {"prompt_tokens": 50, "completion_tokens": 1}
+            yield f"data: {json.dumps(end | {'usage': used})}\n\n"
             return
         for piece in ["It opened ", "in 1911."] if model == "tiny" else ["more "] * 10_000:
             yield f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n"
